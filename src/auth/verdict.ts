@@ -1,0 +1,44 @@
+import type { Claims, Identity, UserContext } from '../variables.ts'
+import { isIdentifier, readClaims, type ClaimPaths } from './claims.ts'
+import { identityIds } from './user-id.ts'
+
+/** Everything that a token decides, made once and kept: frozen, for every request of the token shares it. */
+export interface Verdict {
+  kind: 'user' | 'service'
+  user: UserContext | null
+  identity: Omit<Identity, 'issuedAt'> | null
+  issuedAtMs: number | null
+  scopes: readonly string[]
+  claims: Claims
+}
+
+/** The issuer of claims that name none: those of a `verify` function that knows only one. */
+const UNNAMED_ISSUER = 'verify'
+
+const freezeDeep = <T>(value: T): T => {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    Object.values(value).forEach(freezeDeep)
+  }
+  return value
+}
+
+/** The moment of a NumericDate (RFC 7519 section 2), if a Date can hold it. */
+const momentOf = (seconds: unknown): number | null =>
+  typeof seconds === 'number' && !Number.isNaN(new Date(seconds * 1000).getTime()) ? seconds * 1000 : null
+
+/** What verified claims mean; null where they name nobody. */
+export async function verdictOf(claims: Claims, paths: ClaimPaths): Promise<Verdict | null> {
+  const issuer = claims.iss ?? UNNAMED_ISSUER
+  const bearer = readClaims(claims, paths)
+  if (bearer === null || !isIdentifier(issuer)) return null
+  const { kind, subject, scopes, ...profile } = bearer
+  const common = { kind, scopes, claims, issuedAtMs: momentOf(claims.iat) }
+  if (kind === 'service') return freezeDeep({ ...common, user: null, identity: null })
+  const ids = await identityIds(issuer, subject)
+  return freezeDeep({
+    ...common,
+    user: { id: ids.firstId, ...profile, scopes, issuer, subject, claims },
+    identity: { issuer, subject, ...ids, ...profile },
+  })
+}

@@ -1,0 +1,102 @@
+import type { Context } from 'hono'
+import type { DatabaseUnavailableError } from './db/outage.ts'
+import { jsonRpcError, type RequestId } from './mcp/json-rpc.ts'
+
+/**
+ * Every expected no, with its HTTP status and JSON-RPC code. Codes of our own lie outside -32768..-32000, as
+ * the specification asks (2026-07-28 basic/index#error-codes); those inside are the ones the official SDK uses.
+ */
+const REFUSALS = {
+  unauthorized: { status: 401, rpc: 40100, title: 'A bearer token is required' },
+  invalid_token: { status: 401, rpc: 40101, title: 'The bearer token is not valid' },
+  insufficient_scope: { status: 403, rpc: 40300, title: 'The token lacks a required scope' },
+  blocked: { status: 403, rpc: 40301, title: 'This user is blocked' },
+  forbidden: { status: 403, rpc: 40302, title: 'Not allowed for this role' },
+  origin_not_allowed: { status: 403, rpc: -32000, title: 'Origin not allowed' },
+  host_not_allowed: { status: 403, rpc: -32000, title: 'Host not allowed' },
+  parse_error: { status: 400, rpc: -32700, title: 'The body is not JSON' },
+  invalid_request: { status: 400, rpc: -32600, title: 'Invalid request' },
+  body_too_large: { status: 413, rpc: 41300, title: 'The body is too large' },
+  unsupported_media_type: { status: 415, rpc: 41500, title: 'Unsupported media type' },
+  session_required: { status: 400, rpc: -32000, title: 'Mcp-Session-Id header is required' },
+  session_not_found: { status: 404, rpc: -32001, title: 'Session not found' },
+  not_found: { status: 404, rpc: 40400, title: 'Not found' },
+  auth_unavailable: { status: 503, rpc: 50300, title: 'Tokens cannot be verified right now' },
+  database_unavailable: { status: 503, rpc: 50301, title: 'The database is out of reach right now' },
+  internal: { status: 500, rpc: -32603, title: 'Internal error' },
+} as const satisfies Record<string, { status: number; rpc: number; title: string }>
+
+/** The stable code of a refusal: part of the surface, never renamed. */
+export type RefusalCode = keyof typeof REFUSALS
+
+/** An expected no: data until the edge of the kit turns it into a response. */
+export interface Refusal {
+  code: RefusalCode
+  /** One sentence for people; never a token, a secret or another user's data. */
+  detail?: string | undefined
+  /** Sent as `Retry-After`. */
+  retryAfterSeconds?: number | undefined
+  /** Further response headers, such as `WWW-Authenticate`. */
+  headers?: Record<string, string> | undefined
+}
+
+const headersOf = (refusal: Refusal, contentType: string): Record<string, string> => ({
+  'content-type': contentType,
+  'cache-control': 'no-store',
+  ...(refusal.retryAfterSeconds === undefined
+    ? {}
+    : { 'retry-after': String(Math.ceil(refusal.retryAfterSeconds)) }),
+  ...refusal.headers,
+})
+
+/**
+ * A refusal on the MCP endpoint: a JSON-RPC error that echoes the id of the request, or of every request of a batch.
+ * @param ids one id (null when it is not known), or an array of them for a batch.
+ */
+export function mcpRefusal(refusal: Refusal, ids: RequestId | null | RequestId[] = null): Response {
+  const { status, rpc, title } = REFUSALS[refusal.code]
+  const message = refusal.detail ?? title
+  const data = {
+    code: refusal.code,
+    ...(refusal.retryAfterSeconds === undefined
+      ? {}
+      : { retry_after_ms: Math.ceil(refusal.retryAfterSeconds * 1000) }),
+  }
+  const body = Array.isArray(ids)
+    ? ids.map((id) => jsonRpcError(id, rpc, message, data))
+    : jsonRpcError(ids, rpc, message, data)
+  return new Response(JSON.stringify(body), { status, headers: headersOf(refusal, 'application/json') })
+}
+
+/**
+ * A refusal anywhere else: RFC 9457 problem details with the stable `code` and a `request_id` to quote in a report.
+ * @param extra further members, such as the faults of a body.
+ */
+export function problem(refusal: Refusal, extra: Record<string, unknown> = {}): Response {
+  const { status, title } = REFUSALS[refusal.code]
+  const body = {
+    type: 'about:blank',
+    title,
+    status,
+    ...(refusal.detail === undefined ? {} : { detail: refusal.detail }),
+    code: refusal.code,
+    request_id: crypto.randomUUID(),
+    ...extra,
+  }
+  return new Response(JSON.stringify(body), {
+    status,
+    headers: headersOf(refusal, 'application/problem+json'),
+  })
+}
+
+/** The refusal for a database that stayed out of reach. */
+export const databaseUnavailable = ({ retryAfterSeconds }: DatabaseUnavailableError): Refusal => ({
+  code: 'database_unavailable',
+  retryAfterSeconds,
+})
+
+/** Puts a response in place of the handler's: assigned over a finished one, it would inherit the old headers. */
+export function replaceResponse(c: Context, response: Response): void {
+  c.res = undefined
+  c.res = response
+}

@@ -1,0 +1,37 @@
+import type { Context, Handler } from 'hono'
+import { proxy } from 'hono/proxy'
+import { jsonRpcError } from './json-rpc.ts'
+
+export interface ProxyMcpOptions {
+  /** URL of the MCP server to govern. */
+  upstream: string
+  /** Headers to add, such as the credentials of this kit at the upstream server. @default none */
+  headers?: Record<string, string>
+}
+
+// What the protocol says in headers. The client's token is for us alone: passing it on is forbidden
+// (spec 2026-07-28 basic/authorization, "Token Passthrough").
+const FORWARDED = /^(accept|content-type|last-event-id|traceparent|tracestate|mcp-.*)$/
+
+/**
+ * Governs an MCP server that runs elsewhere: every request goes there without the caller's token.
+ * @returns a Hono handler; 502 with a JSON-RPC error when the upstream server cannot be reached.
+ * @example
+ * ```ts
+ * app.all('/mcp', mcpUserContext(options), proxyMcp({ upstream: 'http://127.0.0.1:3000/mcp' }))
+ * ```
+ */
+export function proxyMcp({ upstream, headers = {} }: ProxyMcpOptions): Handler {
+  const url = new URL(upstream)
+  return async function proxyMcp(c: Context) {
+    const { raw } = c.req
+    const forwarded = new Headers([...raw.headers].filter(([name]) => FORWARDED.test(name)))
+    for (const [name, value] of Object.entries(headers)) forwarded.set(name, value)
+    const body = raw.method === 'GET' || raw.method === 'HEAD' ? null : await raw.arrayBuffer()
+    try {
+      return await proxy(url, { method: raw.method, headers: forwarded, body, signal: raw.signal })
+    } catch {
+      return c.json(jsonRpcError(null, 50200, 'The upstream MCP server cannot be reached'), 502)
+    }
+  }
+}

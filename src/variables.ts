@@ -1,0 +1,96 @@
+import type { Context } from 'hono'
+import type { LedgerCaller } from './ledger/types.ts'
+import type { MessageVariables } from './mcp/read-message.ts'
+
+/** What a caller may do: own data, own department, everyone's cost, everything; or a program. */
+export type Role = 'member' | 'manager' | 'finance' | 'admin' | 'service'
+
+/** The claims of a verified token (RFC 7519 section 4, and whatever the issuer adds). */
+export interface Claims {
+  iss?: string | undefined
+  sub?: string | undefined
+  aud?: string | string[] | undefined
+  exp?: number | undefined
+  iat?: number | undefined
+  [claim: string]: unknown
+}
+
+/** Who a verified token names, as `c.var.user` tells it. */
+export interface UserContext {
+  /** `user_id` in every table. */
+  id: string
+  email: string | null
+  name: string | null
+  department: string | null
+  role: Role
+  scopes: string[]
+  issuer: string
+  subject: string
+  claims: Claims
+}
+
+/**
+ * The verified token in the shape of the official SDK's `AuthInfo`, so that both SDKs and @hono/mcp hand it
+ * to tools. Structural on purpose: nothing here imports an SDK.
+ */
+export interface AuthInfo {
+  token: string
+  clientId: string
+  scopes: string[]
+  /** Seconds since the epoch. */
+  expiresAt?: number
+  resource?: URL
+  extra: { user: UserContext | null; role: Role; claims: Claims; sessionId?: string }
+}
+
+/** What the ledger must know of a user (`LedgerCaller`), as a token says it. */
+export type Identity = LedgerCaller & { role: Role }
+
+/** The caller of a request: `identity` is null for anonymous callers and for programs. */
+export interface Caller {
+  kind: 'user' | 'service' | 'anonymous'
+  identity: Identity | null
+  /** The `WWW-Authenticate` value that tells this caller to fetch a new token (RFC 6750 section 3). */
+  invalidTokenChallenge: string
+}
+
+/** The session of a request, as `c.var.session` tells it. */
+export interface SessionContext {
+  id: string
+}
+
+/** Set by `userContext()`. */
+export interface UserVariables {
+  user: UserContext | null
+  auth: AuthInfo | undefined
+  caller: Caller
+}
+
+/** Set by `session()`. */
+export interface SessionVariables {
+  session: SessionContext | null
+}
+
+/** Everything `mcpUserContext()` sets. */
+export type McpVariables = UserVariables & MessageVariables & SessionVariables
+
+/**
+ * Reads a variable that another middleware must have set.
+ * @throws Error naming the middleware to mount first; a wrong order is a programmer's mistake, not a refusal.
+ */
+export function requireVar<K extends keyof McpVariables>(
+  c: Context,
+  name: K,
+  setBy: string,
+): McpVariables[K] {
+  const value = (c.var as Partial<McpVariables>)[name]
+  if (value === undefined) throw new Error(`c.var.${name} is not set: mount ${setBy} before this middleware`)
+  return value
+}
+
+/** Puts a verified caller where the other middlewares and the handler look. */
+export function setUser(c: Context, { user, auth, caller }: UserVariables): void {
+  c.set('user', user)
+  c.set('auth', auth)
+  c.set('caller', caller)
+}
