@@ -1,0 +1,344 @@
+-- The ledger: one statement that closes the calls which have ended and judges and opens the ones that wait, for
+-- everything an instance has gathered at that moment; and the sweep, which closes what nobody came back for.
+-- Locks are taken in one order everywhere: users, sessions by id, requests. The sweep skips what is locked.
+
+-- migrate:up
+
+-- Arrays of one prefix belong together, element by element:
+--   c_  calls that have ended        u_  callers, each once
+--   r_  requests that wait (r_caller counts into u_, null for nobody)
+--   o_  the calls of those requests (o_request counts into r_)
+-- One row comes back for each request: verdict is 'admitted' or the code of the refusal.
+create function archon_mcp_ledger(
+  p_again boolean,              -- sent again after a lost answer: calls that are found were admitted
+  p_now timestamptz,            -- null: the database's clock, the one clock that all instances share
+  c_id uuid[], c_status text[], c_duration_ms integer[], c_error text[], c_session uuid[],
+  u_issuer text[], u_subject text[], u_first_id uuid[], u_fallback_id uuid[],
+  u_email text[], u_name text[], u_department text[], u_role text[], u_claims_at timestamptz[],
+  r_caller integer[], r_issued_at timestamptz[], r_session uuid[], r_derived_key text[], r_client text[],
+  r_recorded_session uuid[], r_timeout_seconds integer[],
+  o_request integer[], o_id uuid[], o_method text[], o_tool text[], o_kind text[], o_hold_seconds integer[]
+) returns table (
+  request integer, verdict text, user_id uuid, email text, name text, department text, role text, session_id uuid
+)
+language plpgsql
+-- Measured elsewhere and kept: `= any($array)` in plpgsql is planned anew at every call without this.
+set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  v_now constant timestamptz := coalesce(p_now, clock_timestamp());
+  v_user uuid[];       -- by caller
+  v_request_user uuid[];
+  v_refusal text[];    -- by request: why the caller is refused, or null
+  v_key text[];        -- by request: what names its derived session
+  v_session uuid[];    -- by request
+  v_stale uuid[];
+  v_missing boolean;
+  v_again integer[];   -- requests whose calls are on record already
+begin
+  -- Calls that have ended. One that the sweep closed meanwhile is corrected.
+  if cardinality(c_id) > 0 then
+    update archon_mcp_requests as call
+    set status = ended.status,
+        duration_ms = ended.duration_ms,
+        error_message = ended.error,
+        session_id = coalesce(call.session_id, ended.session),
+        hold_expires_at = null,
+        hold_expired = false
+    from unnest(c_id, c_status, c_duration_ms, c_error, c_session) as ended (id, status, duration_ms, error, session)
+    where call.request_id = ended.id
+      and (call.status = 'open' or call.hold_expired);
+  end if;
+
+  if cardinality(r_caller) = 0 then
+    return;
+  end if;
+
+  -- Users: at first sight with the first id, or with the fallback where somebody else has that one.
+  if cardinality(u_issuer) > 0 then
+    for attempt in 1..2 loop
+      exit when not exists (
+        select from unnest(u_issuer, u_subject) as seen (issuer, subject)
+        where not exists (
+          select from archon_mcp_users as known
+          where known.issuer = seen.issuer and known.subject = seen.subject
+        )
+      );
+      insert into archon_mcp_users
+        (user_id, issuer, subject, email, name, claimed_department, claimed_role, claims_at, created_at)
+      select case attempt when 1 then first_id else fallback_id end,
+             issuer, subject, email, name, department, role, claims_at, v_now
+      from unnest(u_issuer, u_subject, u_first_id, u_fallback_id, u_email, u_name, u_department, u_role, u_claims_at)
+        as seen (issuer, subject, first_id, fallback_id, email, name, department, role, claims_at)
+      where not exists (
+        select from archon_mcp_users as known
+        where known.issuer = seen.issuer and known.subject = seen.subject
+      )
+      order by issuer, subject
+      on conflict do nothing;
+    end loop;
+
+    -- The newest token's word on department and role is kept, and on e-mail and name where it has one.
+    perform from archon_mcp_users as known
+    join unnest(u_issuer, u_subject, u_email, u_name, u_department, u_role, u_claims_at)
+      as seen (issuer, subject, email, name, department, role, claims_at)
+      on known.issuer = seen.issuer and known.subject = seen.subject
+    where (known.email, known.name, known.claimed_department, known.claimed_role) is distinct from
+          (coalesce(seen.email, known.email), coalesce(seen.name, known.name), seen.department, seen.role)
+      and coalesce(seen.claims_at, v_now) >= coalesce(known.claims_at, '-infinity')
+    order by known.user_id
+    for no key update of known;
+    if found then
+      update archon_mcp_users as known
+      set email = coalesce(seen.email, known.email),
+          name = coalesce(seen.name, known.name),
+          claimed_department = seen.department,
+          claimed_role = seen.role,
+          claims_at = seen.claims_at
+      from unnest(u_issuer, u_subject, u_email, u_name, u_department, u_role, u_claims_at)
+        as seen (issuer, subject, email, name, department, role, claims_at)
+      where known.issuer = seen.issuer and known.subject = seen.subject
+        and (known.email, known.name, known.claimed_department, known.claimed_role) is distinct from
+            (coalesce(seen.email, known.email), coalesce(seen.name, known.name), seen.department, seen.role)
+        and coalesce(seen.claims_at, v_now) >= coalesce(known.claims_at, '-infinity');
+    end if;
+
+    select array_agg(known.user_id order by seen.place)
+    into v_user
+    from unnest(u_issuer, u_subject) with ordinality as seen (issuer, subject, place)
+    left join archon_mcp_users as known on known.issuer = seen.issuer and known.subject = seen.subject;
+  end if;
+
+  -- Cut off? `iat` counts whole seconds: a token of the very second of the cut is refused too.
+  select array_agg(known.user_id order by waiting.place),
+         array_agg(
+           case
+             when known.blocked_at is not null then 'blocked'
+             when known.revoked_at is not null
+               and coalesce(waiting.issued_at, '-infinity') <= known.revoked_at then 'invalid_token'
+           end
+           order by waiting.place
+         ),
+         array_agg(coalesce(known.user_id::text, '') || ' ' || waiting.derived_key order by waiting.place)
+  into v_request_user, v_refusal, v_key
+  from unnest(r_caller, r_issued_at, r_derived_key) with ordinality as waiting (caller, issued_at, derived_key, place)
+  left join archon_mcp_users as known on known.user_id = v_user[waiting.caller];
+
+  -- Sessions. One whose time is over ends here and now, so that a late sweep changes nothing for a client; a
+  -- derived one that is missing is made; then the look is taken again.
+  for attempt in 1..2 loop
+    -- A session counts when it lives and is the caller's own. A derived one has no id on the wire.
+    select array_agg(session.session_id order by waiting.place),
+           array_agg(session.session_id) filter (
+             where session.last_activity < v_now - make_interval(secs => session.timeout_seconds)
+           ),
+           bool_or(waiting.key is not null and waiting.refusal is null and session.session_id is null)
+    into v_session, v_stale, v_missing
+    from unnest(r_session, v_request_user, v_refusal, v_key) with ordinality
+      as waiting (session, user_id, refusal, key, place)
+    left join lateral (
+      select named.session_id, named.last_activity, named.timeout_seconds
+      from archon_mcp_sessions as named
+      where named.session_id = waiting.session
+        and named.user_id is not distinct from waiting.user_id
+        and named.derived_key is null
+        and named.disconnected_at is null
+      union all
+      select derived.session_id, derived.last_activity, derived.timeout_seconds
+      from archon_mcp_sessions as derived
+      where derived.derived_key = waiting.key
+        and derived.disconnected_at is null
+    ) as session on true;
+    exit when attempt = 2 or (v_stale is null and not v_missing);
+
+    if v_stale is not null then
+      perform archon_mcp_end_stale_sessions(v_stale, v_now);
+    end if;
+    insert into archon_mcp_sessions
+      (user_id, user_email, user_name, client_type, client_name, client_version, client_capabilities, metadata,
+       era, protocol_version, derived_key, timeout_seconds, connected_at, last_activity)
+    select missing.user_id, known.email, known.name,
+           client ->> 'client_type', client ->> 'client_name', client ->> 'client_version',
+           nullif(client -> 'capabilities', 'null'), coalesce(nullif(client -> 'metadata', 'null'), '{}'),
+           '2026-07-28', client ->> 'protocol_version', missing.key, missing.timeout_seconds, v_now, v_now
+    from (
+      select distinct on (wanted.key) wanted.key, wanted.user_id, wanted.client::jsonb as client, wanted.timeout_seconds
+      from unnest(v_request_user, v_refusal, v_key, r_client, r_timeout_seconds)
+        as wanted (user_id, refusal, key, client, timeout_seconds)
+      where wanted.key is not null
+        and wanted.refusal is null
+        and not exists (
+          select from archon_mcp_sessions as session
+          where session.derived_key = wanted.key and session.disconnected_at is null
+        )
+      order by wanted.key
+    ) as missing
+    left join archon_mcp_users as known on known.user_id = missing.user_id
+    order by missing.key
+    on conflict do nothing;
+  end loop;
+
+  -- One write a second keeps last_activity true enough; one a call would rewrite its indexes each time.
+  perform from archon_mcp_sessions as session
+  where session.session_id = any (v_session)
+    and (session.last_activity < v_now - interval '1 second' or session.status = 'idle')
+  order by session.session_id
+  for no key update;
+  if found then
+    update archon_mcp_sessions as session
+    set last_activity = greatest(session.last_activity, v_now),
+        status = 'active'
+    where session.session_id = any (v_session)
+      and session.disconnected_at is null
+      and (session.last_activity < v_now - interval '1 second' or session.status = 'idle');
+  end if;
+
+  if p_again then
+    select array_agg(distinct waiting.request)
+    into v_again
+    from unnest(o_request, o_id) as waiting (request, id)
+    join archon_mcp_requests as call on call.request_id = waiting.id;
+  end if;
+
+  return query
+  with judged as (
+    select waiting.place::integer as request,
+           case
+             when waiting.place = any (v_again) then 'admitted'
+             when waiting.refusal is not null then waiting.refusal
+             when waiting.wanted is not null and waiting.session is null then 'session_not_found'
+             else 'admitted'
+           end as verdict,
+           waiting.user_id,
+           coalesce(waiting.session, waiting.recorded) as session
+    from unnest(v_request_user, v_refusal, r_session, v_session, r_recorded_session)
+      with ordinality as waiting (user_id, refusal, wanted, session, recorded, place)
+  ), opened as (
+    insert into archon_mcp_requests
+      (request_id, session_id, user_id, department, client_type, kind, method, tool_name, status, timestamp,
+       hold_expires_at)
+    select waiting.id, judged.session, judged.user_id,
+           coalesce(known.assigned_department, known.claimed_department), session.client_type,
+           waiting.kind, waiting.method, waiting.tool, 'open', v_now,
+           v_now + make_interval(secs => waiting.hold_seconds)
+    from unnest(o_request, o_id, o_method, o_tool, o_kind, o_hold_seconds)
+      as waiting (request, id, method, tool, kind, hold_seconds)
+    join judged on judged.request = waiting.request and judged.verdict = 'admitted'
+    left join archon_mcp_users as known on known.user_id = judged.user_id
+    left join archon_mcp_sessions as session on session.session_id = judged.session
+    on conflict (request_id) do nothing
+  )
+  select judged.request, judged.verdict, judged.user_id, known.email::text, known.name::text,
+         coalesce(known.assigned_department, known.claimed_department)::text,
+         coalesce(known.assigned_role, known.claimed_role)::text,
+         judged.session
+  from judged
+  left join archon_mcp_users as known on known.user_id = judged.user_id
+  order by judged.request;
+end
+$$;
+
+-- Ends those of the given sessions whose time is over, as of the moment at which it was: whoever notices it,
+-- and however late, writes the same row.
+create function archon_mcp_end_stale_sessions(p_session_ids uuid[], p_now timestamptz) returns bigint
+language sql
+as $$
+  with stale as (
+    select session.session_id, session.last_activity + make_interval(secs => session.timeout_seconds) as ended_at
+    from archon_mcp_sessions as session
+    where session.session_id = any (p_session_ids)
+      and session.disconnected_at is null
+    order by session.session_id
+    for no key update
+  ), ended as (
+    update archon_mcp_sessions as session
+    set status = 'disconnected',
+        disconnect_reason = 'timeout',
+        disconnected_at = stale.ended_at,
+        total_duration = extract(epoch from stale.ended_at - session.connected_at)::integer
+    from stale
+    where session.session_id = stale.session_id
+      and stale.ended_at < p_now
+    returning 1
+  )
+  select count(*) from ended
+$$;
+
+-- Closes what nobody came back for, a bounded step at a time, on any number of instances at once.
+create function archon_mcp_sweep(p_now timestamptz, p_idle_after interval, p_limit integer)
+returns table (sessions_ended bigint, sessions_idled bigint, calls_expired bigint)
+language plpgsql
+as $$
+declare
+  v_now constant timestamptz := coalesce(p_now, clock_timestamp());
+  v_due uuid[];
+begin
+  select array_agg(due.session_id) into v_due
+  from (
+    select session.session_id
+    from archon_mcp_sessions as session
+    where session.disconnected_at is null
+      and session.last_activity < v_now - make_interval(secs => session.timeout_seconds)
+    order by session.last_activity
+    limit p_limit
+    for no key update skip locked
+  ) as due;
+  sessions_ended := archon_mcp_end_stale_sessions(coalesce(v_due, '{}'), v_now);
+
+  with due as (
+    select session.session_id
+    from archon_mcp_sessions as session
+    where session.disconnected_at is null
+      and session.status = 'active'
+      and session.last_activity < v_now - p_idle_after
+    order by session.last_activity
+    limit p_limit
+    for no key update skip locked
+  )
+  update archon_mcp_sessions as session
+  set status = 'idle'
+  from due
+  where session.session_id = due.session_id;
+  get diagnostics sessions_idled = row_count;
+
+  with due as (
+    select call.request_id
+    from archon_mcp_requests as call
+    where call.status = 'open' and call.hold_expires_at < v_now
+    order by call.hold_expires_at
+    limit p_limit
+    for no key update skip locked
+  )
+  update archon_mcp_requests as call
+  set status = 'timeout',
+      hold_expired = true,
+      duration_ms = (extract(epoch from call.hold_expires_at - call.timestamp) * 1000)::integer,
+      hold_expires_at = null
+  from due
+  where call.request_id = due.request_id;
+  get diagnostics calls_expired = row_count;
+
+  return next;
+end
+$$;
+
+do $$
+declare
+  routine regprocedure;
+begin
+  for routine in
+    select oid::regprocedure from pg_proc
+    where pronamespace = current_schema()::regnamespace
+      and proname in ('archon_mcp_ledger', 'archon_mcp_end_stale_sessions', 'archon_mcp_sweep')
+  loop
+    execute format('revoke all on function %s from public, anon, authenticated', routine);
+    execute format('grant execute on function %s to service_role', routine);
+  end loop;
+end
+$$;
+
+-- migrate:down
+drop function archon_mcp_sweep;
+drop function archon_mcp_end_stale_sessions;
+drop function archon_mcp_ledger;

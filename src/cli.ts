@@ -1,0 +1,128 @@
+#!/usr/bin/env node
+import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
+import { connect, errorCode, type Sql } from './db/client.ts'
+import { migrate, migrationStatus, printMigrations } from './db/migrate.ts'
+import { TRIAL_FOLDER, useTrialServer } from './trial/database.ts'
+import { loadIdentity, mintToken, ROLES, type TrialIdentity } from './trial/identity.ts'
+
+const USAGE = `Usage: mcp-user-context COMMAND
+
+  migrate up [--to N]            apply what is pending, up to migration N
+  migrate down [--to N | --all]  undo one migration, all after N, or all
+  migrate status                 what is applied, and what is not
+  migrate print                  the SQL that "up" would run
+  token NAME [--role R] [--department D] [--email E]
+                                 a token for 30 days; R is one of ${ROLES.join(', ')}
+
+DATABASE_URL names the database, with the owner's login; without it, the one of the trial in ${TRIAL_FOLDER}/.
+Tokens are signed for SUPABASE_JWT_SECRET, JWT_ISSUER and JWT_AUDIENCE; without them, for the trial.`
+
+/** What was typed is not a command: exit code 2. */
+class UsageError extends Error {
+  override name = 'UsageError'
+}
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`)
+const variable = (name: string): string | undefined => process.env[name] || undefined
+
+function parse<T extends ParseArgsOptionsConfig>(args: string[], options: T) {
+  try {
+    return parseArgs({ args, options, allowPositionals: true, strict: true })
+  } catch (cause) {
+    if (!errorCode(cause)?.startsWith('ERR_PARSE_ARGS')) throw cause
+    throw new UsageError(cause instanceof Error ? cause.message : String(cause), { cause })
+  }
+}
+
+async function withDatabase(run: (sql: Sql) => Promise<void>): Promise<void> {
+  const given = variable('DATABASE_URL')
+  const server = given === undefined ? await useTrialServer(TRIAL_FOLDER) : undefined
+  const sql = connect(given ?? server?.ownerUrl ?? '', { max: 1 })
+  try {
+    await run(sql)
+  } finally {
+    await sql.end({ timeout: 5 })
+    await server?.stop()
+  }
+}
+
+async function migrateCommand(args: string[]): Promise<void> {
+  const { values, positionals } = parse(args, { to: { type: 'string' }, all: { type: 'boolean' } })
+  const [action, ...rest] = positionals
+  if (rest.length > 0) throw new UsageError(`Unexpected argument "${rest[0]}"`)
+  if (values.to !== undefined && !/^\d+$/.test(values.to))
+    throw new UsageError('--to takes the number of a migration')
+  if (values.to !== undefined && values.all) throw new UsageError('Give --to or --all, not both')
+  if (values.all && action !== 'down') throw new UsageError('--all belongs to "migrate down"')
+  if (values.to !== undefined && action !== 'up' && action !== 'down') {
+    throw new UsageError('--to belongs to "migrate up" and "migrate down"')
+  }
+  const to = values.all ? 0 : values.to === undefined ? undefined : Number(values.to)
+  switch (action) {
+    case 'up':
+    case 'down':
+      return withDatabase(async (sql) => {
+        const done = await migrate(sql, { direction: action, to, log: say })
+        if (done.length === 0) say('Nothing to do')
+      })
+    case 'status':
+      return withDatabase(async (sql) => {
+        for (const { name, state, appliedAt } of await migrationStatus(sql)) {
+          say([state.padEnd(8), name, appliedAt?.toISOString() ?? ''].join(' ').trimEnd())
+        }
+      })
+    case 'print':
+      // Without a database to look at, everything: this command starts no server.
+      if (variable('DATABASE_URL') === undefined) return say(await printMigrations(null))
+      return withDatabase(async (sql) => say(await printMigrations(sql)))
+    case undefined:
+    default:
+      throw new UsageError(`migrate what? "${action ?? ''}" is not one of up, down, status, print`)
+  }
+}
+
+/** The identity provider of the environment, as the server would see it, or the trial's. */
+function identity(): TrialIdentity {
+  const secret = variable('SUPABASE_JWT_SECRET')
+  if (secret === undefined) return loadIdentity(TRIAL_FOLDER)
+  const issuer = variable('JWT_ISSUER')
+  const audience = variable('JWT_AUDIENCE')?.split(',')[0]?.trim() ?? variable('PUBLIC_URL')
+  if (issuer === undefined || audience === undefined) {
+    throw new UsageError('Beside SUPABASE_JWT_SECRET set JWT_ISSUER, and JWT_AUDIENCE or PUBLIC_URL')
+  }
+  return { secret, issuer, audience }
+}
+
+async function tokenCommand(args: string[]): Promise<void> {
+  const text = { type: 'string' } as const
+  const { values, positionals } = parse(args, { role: text, department: text, email: text })
+  const [name, ...rest] = positionals
+  if (name === undefined) throw new UsageError('Whose token? Give a name')
+  if (rest.length > 0)
+    throw new UsageError(`Unexpected argument "${rest[0]}": put a name of several words in quotes`)
+  if (name.trim() === '' || name.length > 100) throw new UsageError('A name has 1 to 100 characters')
+  const role = ROLES.find((each) => each === (values.role ?? 'member'))
+  if (role === undefined) throw new UsageError(`"${values.role}" is not one of ${ROLES.join(', ')}`)
+  say(await mintToken(identity(), { name, role, department: values.department, email: values.email }))
+}
+
+const COMMANDS: Record<string, (args: string[]) => Promise<void>> = {
+  migrate: migrateCommand,
+  token: tokenCommand,
+}
+
+async function main([command = '', ...args]: string[]): Promise<void> {
+  if (['help', '--help', '-h'].includes(command)) return say(USAGE)
+  const run = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined
+  if (!run) throw new UsageError(command === '' ? 'Give a command' : `Unknown command "${command}"`)
+  return run(args)
+}
+
+try {
+  await main(process.argv.slice(2))
+} catch (error) {
+  const message = error instanceof Error ? error.message || errorCode(error) : String(error)
+  const usage = error instanceof UsageError
+  process.stderr.write(usage ? `${message}\n\n${USAGE}\n` : `${message}\n`)
+  process.exitCode = usage ? 2 : 1
+}

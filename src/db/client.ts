@@ -1,0 +1,82 @@
+import type { Context } from 'hono'
+import postgres from 'postgres'
+
+/** A postgres.js client: a pool on Node and Bun, the client of one request on Workers. */
+export type Sql = postgres.Sql
+/** The client inside `inTransaction()`. */
+export type Transaction = postgres.TransactionSql
+/** Whatever can run a query. */
+export type Queryable = Sql | Transaction
+/** One client for all requests, or a function that gives the client of a request. */
+export type SqlSource = Sql | ((c: Context) => Sql)
+
+// A client is itself a function; only a client carries its options.
+const isClient = (source: SqlSource): source is Sql => 'options' in source
+
+/** The client to use for this request. */
+export const resolveSql = (source: SqlSource, c: Context): Sql => (isClient(source) ? source : source(c))
+
+export interface ConnectOptions {
+  /** Connections at most. Default 10; at most 5 on Workers, where every request has a client of its own. */
+  max?: number | undefined
+  /** Seconds to wait for a connection. Default 10. */
+  connectTimeout?: number | undefined
+  /** Seconds after which an idle connection is closed. Default: never. */
+  idleTimeout?: number | undefined
+  /** Prepared statements. Default true; false for a pooler that cannot keep them. */
+  prepare?: boolean | undefined
+  /**
+   * Opens the connection in place of postgres.js; needed on Workers. It must return the socket at once, still
+   * connecting: postgres.js never gives back the place in its pool of a socket that failed before it was returned.
+   */
+  socket?: ((target: { host: string[]; port: number[] }) => unknown) | undefined
+}
+
+/**
+ * Opens a client with the settings of this kit. It connects at the first query.
+ *
+ * Types are not fetched, which saves each new connection a round trip. So bind arrays with `pgArray()`, and select
+ * them with `to_json()`. bigint and numeric arrive as strings, timestamps as `Date`.
+ * @param url `postgres://user:password@host:port/database`
+ * @example const sql = connect(process.env.DATABASE_URL, { max: 20 })
+ */
+export function connect(url: string, options: ConnectOptions = {}): Sql {
+  const { max = 10, connectTimeout = 10, idleTimeout, prepare = true, socket } = options
+  return postgres(url, {
+    max,
+    connect_timeout: connectTimeout,
+    prepare,
+    fetch_types: false,
+    onnotice: () => {},
+    connection: { application_name: 'mcp-user-context' },
+    ...(idleTimeout === undefined ? {} : { idle_timeout: idleTimeout }),
+    ...(socket === undefined ? {} : { socket }),
+  })
+}
+
+/** A text that an error carries, such as `hint`. By name, since the reader's client may be another copy of postgres.js. */
+export function errorField(error: unknown, field: string): string | undefined {
+  const value: unknown = error instanceof Error ? Reflect.get(error, field) : undefined
+  return typeof value === 'string' ? value : undefined
+}
+
+/** The SQLSTATE of a Postgres error, or the code of a system's error such as `ECONNREFUSED`. */
+export const errorCode = (error: unknown): string | undefined => errorField(error, 'code')
+
+type ArrayElement = string | number | bigint | boolean | Date | null
+
+// Quoted whatever they are, so that an element such as `null`, `a,b` or `{}` stays the text it is.
+function element(value: ArrayElement): string {
+  if (value === null) return 'null'
+  const text = value instanceof Date ? value.toISOString() : String(value)
+  return `"${text.replaceAll(/["\\]/g, (character) => `\\${character}`)}"`
+}
+
+/**
+ * An array parameter, written as Postgres writes arrays; the cast in the query says of what.
+ *
+ * postgres.js declares an array parameter by its first element, so `${[true]}::boolean[]` and `${[date]}::timestamptz[]`
+ * fail with any client and `sql.array()` fails without fetched types. A string works with every client and pooler.
+ * @example await sql`select * from t where id = any(${pgArray(ids)}::uuid[])`
+ */
+export const pgArray = (values: readonly ArrayElement[]): string => `{${values.map(element).join(',')}}`

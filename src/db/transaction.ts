@@ -1,0 +1,37 @@
+import type { Sql, Transaction } from './client.ts'
+
+export interface TransactionOptions {
+  /** Milliseconds that one statement may take. Default 10,000. */
+  statementTimeoutMs?: number | undefined
+  /** Milliseconds that the transaction may wait for its client between statements. Default 10,000. */
+  idleTimeoutMs?: number | undefined
+  /** `set local role`: what the statements may touch. Default: the login's own rights. */
+  role?: 'authenticated' | 'service_role' | undefined
+  /** Claims for row-level security, as PostgREST and Supabase set them. Default: none. */
+  claims?: Readonly<Record<string, unknown>> | undefined
+}
+
+/**
+ * Runs `fn` in a transaction: the only door to one. Every setting ends with the transaction, so that a pooler may
+ * hand the connection to anybody afterwards.
+ * @returns what `fn` returns, after the commit; when `fn` throws, everything is rolled back.
+ * @throws PostgresError 57014 when a statement takes too long, 42501 when the role may not do it.
+ * @example const mine = await inTransaction(sql, (tx) => tx`select * from archon_mcp_sessions`, { role: 'authenticated', claims })
+ */
+export async function inTransaction<T>(
+  sql: Sql,
+  fn: (tx: Transaction) => Promise<T>,
+  { statementTimeoutMs = 10_000, idleTimeoutMs = 10_000, role, claims }: TransactionOptions = {},
+): Promise<T> {
+  // An array that `fn` returns must not be taken for an array of queries, hence the box.
+  const { result } = await sql.begin(async (tx) => {
+    await tx`
+      select set_config('statement_timeout', ${String(statementTimeoutMs)}, true),
+             set_config('idle_in_transaction_session_timeout', ${String(idleTimeoutMs)}, true),
+             set_config('request.jwt.claims', ${claims === undefined ? '' : JSON.stringify(claims)}, true)`
+    // After the settings: only what `fn` does should happen in the role.
+    if (role !== undefined) await tx`set local role ${tx(role)}`
+    return { result: await fn(tx) }
+  })
+  return result
+}
