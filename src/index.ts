@@ -1,0 +1,21 @@
+export { AuthUnavailableError } from './auth/token-errors.ts'
+export { browserGuard, type BrowserGuardOptions } from './auth/origin.ts'
+export { mcpMetadata, type McpMetadataOptions } from './auth/mcp-metadata.ts'
+export type { JwtOptions, TokenOptions, VerifyOptions } from './auth/token-options.ts'
+export { userContext, type UserContextOptions } from './auth/user-context.ts'
+export type { Sql, SqlSource } from './db/client.ts'
+export { mcpUserContext, type McpUserContextOptions } from './mcp-user-context.ts'
+export type { ClientType } from './mcp/client-type.ts'
+export { proxyMcp, type ProxyMcpOptions } from './mcp/proxy.ts'
+export { type McpHandler, serveMcp } from './mcp/serve-mcp.ts'
+export type { DisconnectReason, SessionTimeouts } from './sessions/life-cycle.ts'
+export {
+  type CreateSession,
+  createSessionManager,
+  type SessionManager,
+  type SessionOwner,
+  type SweepResult,
+} from './sessions/session-manager.ts'
+export { session, type SessionOptions } from './sessions/session.ts'
+export { meter, type MeterOptions } from './usage/meter.ts'
+export type { AuthInfo, Claims, McpVariables, Role, UserContext } from './variables.ts'

@@ -1,0 +1,168 @@
+import type { Sql } from '../db/client.ts'
+import { DatabaseUnavailableError, MAX_WAIT_MS, patiently } from '../db/outage.ts'
+import { type Group, runLedger } from './statement.ts'
+import type { AdmissionRequest, CallToClose, Ledger, Verdict } from './types.ts'
+
+export interface LedgerOptions {
+  /** Groups on their way at once. Default 2: one doubles latency at a distance, more add nothing. */
+  groupsInFlight?: number
+  /** Calls in one group. Default 100: events per second are flat beyond. */
+  maxGroupSize?: number
+  /** Milliseconds that the end of a call waits for a group to go with. Default 20. */
+  closeDelayMs?: number
+  /** Milliseconds that a request waits for a database that is out of reach. Default 8,000. */
+  maxWaitMs?: number
+  /** The moment to work at; null is the database's clock. Default: the database's clock. */
+  now?: () => Date | null
+  /** Told of an end that could not be recorded; the sweep closes that call as a timeout. */
+  onError?: (error: unknown) => void
+}
+
+interface WaitingRequest {
+  request: AdmissionRequest
+  deadline: number
+  resolve: (verdict: Verdict) => void
+  reject: (error: unknown) => void
+}
+
+interface WaitingClose {
+  call: CallToClose
+  done: () => void
+}
+
+// Ends of calls that were given up while the database was out; beyond this the sweep closes them.
+const MAX_ABANDONED = 10_000
+
+// The message alone: the details of a database error quote rows.
+const logError = (error: unknown): void =>
+  console.error(
+    `mcp-user-context: a call was not recorded: ${error instanceof Error ? error.message : 'unknown error'}`,
+  )
+
+/**
+ * The ledger of one instance: what waits while a group is on its way is the next group.
+ * @example const verdict = await createLedger(sql).admit({ caller, session: null, calls: [call] })
+ */
+export function createLedger(sql: Sql, options: LedgerOptions = {}): Ledger {
+  const { groupsInFlight = 2, maxGroupSize = 100, closeDelayMs = 20, maxWaitMs = MAX_WAIT_MS } = options
+  const { now = () => null, onError = logError } = options
+  let waiting: WaitingRequest[] = []
+  let closing: WaitingClose[] = []
+  let inFlight = 0
+  let closeTimer: ReturnType<typeof setTimeout> | undefined
+  let idle: (() => void)[] = []
+
+  function take(): { requests: WaitingRequest[]; closes: WaitingClose[] } {
+    clearTimeout(closeTimer)
+    closeTimer = undefined
+    let size = 0
+    // The first goes whatever its size: a batch may be as large as a group.
+    const end = waiting.findIndex(
+      ({ request }, index) => (size += request.calls.length) > maxGroupSize && index > 0,
+    )
+    return {
+      requests: waiting.splice(0, end === -1 ? waiting.length : end),
+      closes: closing.splice(0, 2 * maxGroupSize),
+    }
+  }
+
+  /** Sends what waits, as far as there is room. `closesToo`: the ends have waited for company long enough. */
+  function pump(closesToo = false): void {
+    const due = (): boolean => waiting.length > 0 || (closesToo && closing.length > 0)
+    while (inFlight < groupsInFlight && due()) {
+      inFlight += 1
+      const { requests, closes } = take()
+      void send(requests, closes).finally(() => {
+        inFlight -= 1
+        // Full groups of ends go on without waiting: they have company already.
+        pump(closing.length >= maxGroupSize)
+        if (closing.length > 0) scheduleCloses()
+        if (inFlight === 0 && waiting.length === 0 && closing.length === 0)
+          for (const done of idle.splice(0)) done()
+      })
+    }
+  }
+
+  function scheduleCloses(): void {
+    closeTimer ??= setTimeout(() => {
+      closeTimer = undefined
+      pump(true)
+    }, closeDelayMs)
+  }
+
+  async function send(requests: WaitingRequest[], closes: WaitingClose[]): Promise<void> {
+    const group: Group = {
+      requests: requests.map(({ request }) => request),
+      closes: closes.map(({ call }) => call),
+    }
+    // Ends are not given up: the calls ran.
+    const deadline = requests.length > 0 ? requests[0]!.deadline : Number.POSITIVE_INFINITY
+    try {
+      const verdicts = await patiently(
+        (again) => runLedger(sql, group, { again, now: now() }),
+        deadline,
+        maxWaitMs,
+      )
+      for (const { done } of closes) done()
+      for (const [index, { resolve }] of requests.entries()) resolve(verdicts[index]!)
+    } catch (error) {
+      if (error instanceof DatabaseUnavailableError) {
+        for (const { reject } of requests) reject(error)
+        abandon(group.requests)
+        closing.unshift(...closes)
+      } else if (requests.length + closes.length > 1) {
+        // One of them is at fault, and the others shall not suffer for it.
+        for (const request of requests) await send([request], [])
+        for (const close of closes) await send([], [close])
+      } else {
+        for (const { reject } of requests) reject(error)
+        for (const { done } of closes) done()
+        onError(error)
+      }
+    }
+  }
+
+  /** The caller was told that the call did not run, but its row may be there: then it ends as an error. */
+  function abandon(requests: AdmissionRequest[]): void {
+    for (const { id } of requests.flatMap(({ calls }) => calls)) {
+      if (closing.length >= MAX_ABANDONED) return
+      const call: CallToClose = {
+        id,
+        status: 'error',
+        durationMs: 0,
+        error: 'not run: the database was out of reach',
+      }
+      closing.push({ call, done: () => {} })
+    }
+  }
+
+  return {
+    admit: (request) =>
+      new Promise((resolve, reject) => {
+        waiting.push({ request, deadline: Date.now() + maxWaitMs, resolve, reject })
+        pump()
+      }),
+    close: (call) =>
+      new Promise((resolve) => {
+        closing.push({ call, done: resolve })
+        scheduleCloses()
+      }),
+    drained: () =>
+      new Promise((resolve) => {
+        if (inFlight === 0 && waiting.length === 0 && closing.length === 0) resolve()
+        else {
+          idle.push(resolve)
+          pump(true)
+        }
+      }),
+  }
+}
+
+const ledgers = new WeakMap<Sql, Ledger>()
+
+/** The ledger of a client: pieces that are given the same `sql` share one group of calls. */
+export function ledgerOf(sql: Sql): Ledger {
+  const known = ledgers.get(sql) ?? createLedger(sql)
+  ledgers.set(sql, known)
+  return known
+}

@@ -1,0 +1,98 @@
+import { pgArray, type Sql } from '../db/client.ts'
+import { fit, jsonText } from '../db/text.ts'
+import type { AdmissionRequest, CallToClose, DerivedClient, LedgerCaller, Verdict } from './types.ts'
+
+/** What goes to the database in one statement. */
+export interface Group {
+  requests: AdmissionRequest[]
+  closes: CallToClose[]
+}
+
+interface VerdictRow {
+  verdict: 'admitted' | 'blocked' | 'invalid_token' | 'session_not_found'
+  user_id: string | null
+  email: string | null
+  name: string | null
+  department: string | null
+  role: string | null
+  session_id: string | null
+}
+
+/** What a client says of itself, or only its name and version where the rest is too long to keep. */
+const clientJson = (client: DerivedClient): string =>
+  jsonText(client) ?? jsonText({ ...client, capabilities: null, metadata: {} }) ?? '{}'
+
+/** Each user once, with what their newest token says. */
+function distinctCallers(requests: AdmissionRequest[]): {
+  callers: LedgerCaller[]
+  places: (number | null)[]
+} {
+  const callers: LedgerCaller[] = []
+  const byUser = new Map<string, number>()
+  const places = requests.map(({ caller }) => {
+    if (caller === null) return null
+    const key = `${caller.issuer}\n${caller.subject}`
+    const known = byUser.get(key)
+    if (known === undefined) {
+      byUser.set(key, callers.length)
+      return callers.push(caller) // the new length: SQL counts from 1
+    }
+    if ((caller.issuedAt?.getTime() ?? 0) > (callers[known]!.issuedAt?.getTime() ?? 0))
+      callers[known] = caller
+    return known + 1
+  })
+  return { callers, places }
+}
+
+/**
+ * Runs the ledger's statement (migrations/0004_ledger.sql) for a group.
+ * @param options.again the group was sent before and its answer was lost.
+ * @param options.now the moment to work at; null for the database's clock.
+ * @returns a verdict for each request, in their order.
+ */
+export async function runLedger(
+  sql: Sql,
+  { requests, closes }: Group,
+  { again, now }: { again: boolean; now: Date | null },
+): Promise<Verdict[]> {
+  const { callers, places } = distinctCallers(requests)
+  const opens = requests.flatMap(({ calls }, index) => calls.map((call) => ({ ...call, request: index + 1 })))
+  const derived = requests.map(({ session }) => (session !== null && 'key' in session ? session : null))
+  const rows = await sql<VerdictRow[]>`
+    select * from archon_mcp_ledger(
+      ${again}, ${now},
+      ${pgArray(closes.map((call) => call.id))}::uuid[],
+      ${pgArray(closes.map((call) => call.status))}::text[],
+      ${pgArray(closes.map((call) => Math.round(call.durationMs)))}::integer[],
+      ${pgArray(closes.map((call) => fit(call.error, 500)))}::text[],
+      ${pgArray(closes.map((call) => call.sessionId ?? null))}::uuid[],
+      ${pgArray(callers.map((caller) => fit(caller.issuer, 2000)))}::text[],
+      ${pgArray(callers.map((caller) => fit(caller.subject, 255)))}::text[],
+      ${pgArray(callers.map((caller) => caller.firstId))}::uuid[],
+      ${pgArray(callers.map((caller) => caller.fallbackId))}::uuid[],
+      ${pgArray(callers.map((caller) => fit(caller.email, 255)))}::text[],
+      ${pgArray(callers.map((caller) => fit(caller.name, 255)))}::text[],
+      ${pgArray(callers.map((caller) => fit(caller.department, 255)))}::text[],
+      ${pgArray(callers.map((caller) => caller.role))}::text[],
+      ${pgArray(callers.map((caller) => caller.issuedAt))}::timestamptz[],
+      ${pgArray(places)}::integer[],
+      ${pgArray(requests.map(({ caller }) => caller?.issuedAt ?? null))}::timestamptz[],
+      ${pgArray(requests.map(({ session }) => (session !== null && 'id' in session ? session.id : null)))}::uuid[],
+      ${pgArray(derived.map((session) => fit(session?.key ?? null, 400)))}::text[],
+      ${pgArray(derived.map((session) => (session === null ? null : clientJson(session.client))))}::text[],
+      ${pgArray(requests.map(({ recordedSession }) => recordedSession ?? null))}::uuid[],
+      ${pgArray(derived.map((session) => session?.timeoutSeconds ?? null))}::integer[],
+      ${pgArray(opens.map((call) => call.request))}::integer[],
+      ${pgArray(opens.map((call) => call.id))}::uuid[],
+      ${pgArray(opens.map((call) => fit(call.method, 100)))}::text[],
+      ${pgArray(opens.map((call) => fit(call.tool, 100)))}::text[],
+      ${pgArray(opens.map((call) => call.kind))}::text[],
+      ${pgArray(opens.map((call) => call.holdSeconds))}::integer[]
+    )`
+  return rows.map((row): Verdict => {
+    if (row.verdict !== 'admitted') return { admitted: false, code: row.verdict }
+    const { user_id: id, email, name, department, role } = row
+    const user = id === null ? null : { id, email, name, department, role: role ?? 'member' }
+    return { admitted: true, user, sessionId: row.session_id }
+  })
+}

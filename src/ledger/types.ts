@@ -1,0 +1,98 @@
+/** What the ledger must know to find, or make at first sight, the row of a user. */
+export interface LedgerCaller {
+  issuer: string
+  subject: string
+  /** The id at first sight: the subject where it is a UUID, else the fallback. */
+  firstId: string
+  /** UUIDv5 of issuer and subject: the id when the first is taken by somebody else. */
+  fallbackId: string
+  email: string | null
+  name: string | null
+  department: string | null
+  role: string
+  /** The token's `iat`; compared with the moment at which the user was cut off. */
+  issuedAt: Date | null
+}
+
+/** The session a request says it belongs to: one named on the wire, or one derived from what the client says. */
+export type SessionDemand =
+  | { id: string }
+  | {
+      /** Client name and version; together with the user it names the derived session. */
+      key: string
+      client: DerivedClient
+      /** Seconds without a call after which it ends. */
+      timeoutSeconds: number
+    }
+
+/** What is kept of a client when its derived session is made. */
+export interface DerivedClient {
+  client_type: string
+  client_name: string
+  client_version: string | null
+  protocol_version: string | null
+  capabilities: Record<string, unknown> | null
+  metadata: Record<string, unknown>
+}
+
+/** A call that waits to be admitted. */
+export interface CallToOpen {
+  /** Time-ordered UUID, made by this instance: the same call sent twice is one row. */
+  id: string
+  method: string
+  tool: string | null
+  /** A JSON-RPC request, or one HTTP request of any other route. */
+  kind: 'mcp' | 'api'
+  /** Seconds after which a call that never closes is closed as a timeout. */
+  holdSeconds: number
+}
+
+/** One HTTP request that asks: admitted or refused whole. */
+export interface AdmissionRequest {
+  /** Null for nobody: an anonymous caller or a program. */
+  caller: LedgerCaller | null
+  session: SessionDemand | null
+  /** A session that was judged before: the calls take its id, and it is not judged again. */
+  recordedSession?: string | null
+  calls: CallToOpen[]
+}
+
+/** The user as their row has it, which is the truth. */
+export interface LedgerUser {
+  id: string
+  email: string | null
+  name: string | null
+  department: string | null
+  role: string
+}
+
+/** Why a request is refused; each is the code of a refusal on the wire. */
+export type LedgerRefusal = 'blocked' | 'invalid_token' | 'session_not_found'
+
+export type Verdict =
+  | { admitted: true; user: LedgerUser | null; sessionId: string | null }
+  | { admitted: false; code: LedgerRefusal }
+
+/** How a call ended. */
+export interface CallToClose {
+  id: string
+  status: 'success' | 'error'
+  durationMs: number
+  /** At most 500 characters are kept. */
+  error: string | null
+  /** The session that the call began (initialize): a call that has none yet takes it. */
+  sessionId?: string | null
+}
+
+/** The one mechanism that admits calls and records them. */
+export interface Ledger {
+  /**
+   * Waits for the next group, and with it for the commit that records the calls as open.
+   * @throws DatabaseUnavailableError when the database stays out of reach; the calls must then not run.
+   */
+  admit(request: AdmissionRequest): Promise<Verdict>
+  /** Queues the end of a call. Resolves when it is committed; never rejects. */
+  close(call: CallToClose): Promise<void>
+  /** Resolves when nothing waits and nothing is in flight: for a graceful end. */
+  drained(): Promise<void>
+}

@@ -1,0 +1,74 @@
+import type { Context, MiddlewareHandler } from 'hono'
+import { ask } from './admission.ts'
+import { type AuthenticatorOptions, createAuthenticator } from './auth/authenticator.ts'
+import { browserGuard, type BrowserGuardOptions } from './auth/origin.ts'
+import { resolveSql, type SqlSource } from './db/client.ts'
+import { mcpRefusal } from './errors.ts'
+import { requestIds } from './mcp/json-rpc.ts'
+import { readMessage } from './mcp/read-message.ts'
+import type { SessionTimeouts } from './sessions/life-cycle.ts'
+import { sessionStep } from './sessions/session.ts'
+import { callsOf, meterCalls } from './usage/meter.ts'
+import { type McpVariables, setUser } from './variables.ts'
+
+export interface McpUserContextOptions extends AuthenticatorOptions, BrowserGuardOptions {
+  /** One pool on Node and Bun; on Workers a function that gives the client of the request. */
+  sql: SqlSource
+  /** How long sessions live without a call. */
+  session?: SessionTimeouts
+  /** Seconds after which a call that never ends is closed as a timeout. @default 300 */
+  holdSeconds?: number
+  /** Bound of a POST body in bytes. @default 4 MiB */
+  maxBodyBytes?: number
+}
+
+/**
+ * Everything in the one right order: keeps strange web pages out, verifies the token, reads the message, asks the
+ * ledger once for session and record, runs the handler, and closes each call when its answer has ended.
+ * @param options see each field; wrong ones stop the start.
+ * @returns middleware for the MCP endpoint. It sets `c.var.user`, `auth`, `session`, `message` and `parsedBody`, and
+ *   answers 401, 403, 404, 400, 413, 415 or 503 itself, always before the handler runs.
+ * @throws TypeError at creation, naming every fault of the options.
+ * @example
+ * ```ts
+ * app.all('/mcp', mcpUserContext({ sql, tokens: { secret, issuer, audience: resource }, resource }), serveMcp(handler))
+ * ```
+ */
+export function mcpUserContext(
+  options: McpUserContextOptions,
+): MiddlewareHandler<{ Variables: McpVariables }> {
+  const { sql, session = {}, holdSeconds, maxBodyBytes } = options
+  const guard = browserGuard(options)
+  const authenticate = createAuthenticator(options)
+
+  /** @returns a refusal, or nothing when the handler has answered. */
+  async function govern(
+    c: Context<{ Variables: McpVariables }>,
+    next: () => Promise<void>,
+  ): Promise<Response | void> {
+    const authentication = await authenticate(c.req.raw.headers)
+    if (!authentication.ok) return mcpRefusal(authentication.refusal)
+    setUser(c, authentication.variables)
+
+    const message = await readMessage(c, maxBodyBytes === undefined ? {} : { maxBodyBytes })
+    if (message !== null && 'code' in message) return mcpRefusal(message, message.id)
+    const ids = requestIds(message)
+    const step = await sessionStep(c, message, session)
+    if ('code' in step) return mcpRefusal(step, ids)
+
+    const client = resolveSql(sql, c)
+    const calls = callsOf(message, holdSeconds)
+    const startedAt = performance.now()
+    c.set('session', null)
+    const refusal = await ask(c, client, { session: step.demand, calls: calls.map(({ call }) => call) })
+    if (refusal !== null) return mcpRefusal(refusal, ids)
+    await meterCalls(c, client, calls, () => step.run(client, next), startedAt)
+  }
+
+  return async function mcpUserContext(c, next) {
+    return await guard(c, async () => {
+      const refusal = await govern(c, next)
+      if (refusal !== undefined) c.res = refusal
+    })
+  }
+}

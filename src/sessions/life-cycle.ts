@@ -1,0 +1,72 @@
+import { fit } from '../db/text.ts'
+import type { DerivedClient, SessionDemand } from '../ledger/types.ts'
+import { clientTypeOf } from '../mcp/client-type.ts'
+import { type ClientInfo, clientInfoOf, type McpMessage } from '../mcp/message.ts'
+
+/** How long sessions live without a call. */
+export interface SessionTimeouts {
+  /** Seconds for a session with an id on the wire (2025-11-25). @default 86400 */
+  timeoutSeconds?: number
+  /** Seconds for a session derived from user, client name and version (2026-07-28). @default 3600 */
+  derivedTimeoutSeconds?: number
+}
+
+export const DEFAULT_TIMEOUT_SECONDS = 24 * 60 * 60
+export const DEFAULT_DERIVED_TIMEOUT_SECONDS = 60 * 60
+/** Seconds without a call after which a session is shown as idle. */
+export const IDLE_AFTER_SECONDS = 5 * 60
+
+/** Why a session ended. */
+export type DisconnectReason =
+  | 'client_disconnect'
+  | 'timeout'
+  | 'server_shutdown'
+  | 'error'
+  | 'replaced'
+  | 'admin'
+  | 'revoked'
+  | 'erased'
+
+/** What a request wants of its session. */
+export type SessionPlan =
+  /** No session: a request that opens one, or that has none in its era. */
+  | { kind: 'none' }
+  /** `initialize`: the session opens when the handler has answered. */
+  | { kind: 'open' }
+  /** The session that the request names, which must live and be the caller's own. */
+  | { kind: 'named'; wireId: string }
+  /** The session that follows from what the client says of itself. */
+  | { kind: 'derived'; demand: SessionDemand }
+  | { kind: 'missing' }
+
+/** What is kept of a client, cut to the columns. */
+export const clientRow = (client: ClientInfo): DerivedClient => ({
+  client_type: clientTypeOf(client.name),
+  client_name: fit(client.name, 255) ?? '',
+  client_version: fit(client.version, 50),
+  protocol_version: fit(client.protocolVersion, 20),
+  capabilities: client.capabilities,
+  metadata: client.raw,
+})
+
+/**
+ * Which session a request belongs to (spec 2025-11-25 basic/transports#session-management; 2026-07-28 has none on
+ * the wire and ignores the header, SEP-2567).
+ * @param message null for GET and DELETE. Without an id those are the handler's to answer, usually with 405.
+ * @param wireId the `Mcp-Session-Id` header.
+ */
+export function planSession(
+  message: McpMessage | null,
+  wireId: string | null,
+  { derivedTimeoutSeconds = DEFAULT_DERIVED_TIMEOUT_SECONDS }: SessionTimeouts = {},
+): SessionPlan {
+  if (message?.era === '2026-07-28') {
+    const client = clientRow(message.client ?? clientInfoOf(null))
+    const key = `${client.client_name} ${client.client_version ?? ''}`
+    return { kind: 'derived', demand: { key, client, timeoutSeconds: derivedTimeoutSeconds } }
+  }
+  // Some clients send a stale id along; a handshake is new whatever it carries.
+  if (message?.initialize === true) return { kind: 'open' }
+  if (wireId !== null) return { kind: 'named', wireId }
+  return message === null ? { kind: 'none' } : { kind: 'missing' }
+}

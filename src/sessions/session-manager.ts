@@ -1,0 +1,162 @@
+import type { Sql } from '../db/client.ts'
+import { patiently } from '../db/outage.ts'
+import { fit, jsonText } from '../db/text.ts'
+import { type ClientInfo, clientInfoOf } from '../mcp/message.ts'
+import { isUuid, uuidV5 } from '../uuid.ts'
+import {
+  clientRow,
+  DEFAULT_TIMEOUT_SECONDS,
+  type DisconnectReason,
+  IDLE_AFTER_SECONDS,
+} from './life-cycle.ts'
+
+/** Who a session belongs to, in the seed's words. */
+export interface SessionOwner {
+  user_id: string | null
+  user_email?: string | null
+  user_name?: string | null
+}
+
+export interface OpenSession {
+  client: ClientInfo
+  owner: SessionOwner | null
+  /** Seconds without a call after which it ends. */
+  timeoutSeconds: number
+}
+
+export interface CreateSession {
+  /** What the client says of itself; `name` decides the client type, the rest is kept as metadata. */
+  clientInfo?: Record<string, unknown>
+  /** Whose session it is. Default: nobody's. */
+  userContext?: SessionOwner
+  /** Seconds without a call after which it ends. @default 86400 */
+  timeoutSeconds?: number
+}
+
+/** What one step of the sweep did. */
+export interface SweepResult {
+  sessions_ended: number
+  sessions_idled: number
+  calls_expired: number
+}
+
+export interface SessionManager {
+  /**
+   * Opens a session, as Archon's session manager did.
+   * @returns its id, to be sent as `Mcp-Session-Id`.
+   * @throws TypeError when `user_id` is not a UUID.
+   */
+  createSession(session?: CreateSession): Promise<string>
+  /**
+   * Ends a session that lives. A session that has ended stays as it is.
+   * @returns whether it was this call that ended it.
+   */
+  endSession(sessionId: string, reason: DisconnectReason): Promise<boolean>
+  /**
+   * Ends sessions whose time is over, marks idle ones, and closes calls that nobody came back for, in steps of
+   * 500 rows. Safe to run anywhere, any number of times at once; run it each minute.
+   * @param now the moment to work at. Default: the database's clock.
+   */
+  sweep(now?: Date): Promise<SweepResult>
+}
+
+/** Our own namespace for RFC 9562 section 5.5: the row of a session whose id on the wire is no UUID. */
+const WIRE_IDS = '0b6f7e0c-52f1-4b53-8a34-7d2c9be1a6f4'
+const SWEEP_ROWS = 500
+
+/**
+ * The row that an `Mcp-Session-Id` means: the id itself where it is a UUID as Postgres writes it, else UUIDv5 of it.
+ * @returns null for what can be no session id (visible ASCII, spec 2025-11-25 basic/transports).
+ */
+export async function sessionIdOfWire(wireId: string): Promise<string | null> {
+  if (isUuid(wireId) && wireId === wireId.toLowerCase()) return wireId
+  return /^[\x21-\x7e]{1,1024}$/.test(wireId) ? await uuidV5(WIRE_IDS, wireId) : null
+}
+
+/**
+ * Writes the row of a new session.
+ * @returns false when the id is somebody else's, or of a session that has ended.
+ */
+export async function openSession(
+  sql: Sql,
+  id: string,
+  { client, owner, timeoutSeconds }: OpenSession,
+): Promise<boolean> {
+  const row = clientRow(client)
+  const userId = owner?.user_id ?? null
+  return await patiently(async () => {
+    const inserted = await sql`
+      insert into archon_mcp_sessions
+        (session_id, user_id, user_email, user_name, client_type, client_name, client_version, client_capabilities,
+         metadata, era, protocol_version, timeout_seconds)
+      values
+        (${id}, ${userId}, ${fit(owner?.user_email ?? null, 255)}, ${fit(owner?.user_name ?? null, 255)},
+         ${row.client_type}, ${row.client_name}, ${row.client_version},
+         nullif(${jsonText(row.capabilities)}::text::jsonb, 'null'), coalesce(${jsonText(row.metadata)}::text::jsonb, '{}'),
+         '2025-11-25', ${row.protocol_version}, ${timeoutSeconds})
+      on conflict (session_id) do nothing
+      returning 1`
+    if (inserted.length === 1) return true
+    // Sent again after a lost answer, the row is there and the caller's own.
+    const own = await sql`
+      select from archon_mcp_sessions
+      where session_id = ${id} and user_id is not distinct from ${userId}::uuid and disconnected_at is null`
+    return own.length === 1
+  })
+}
+
+/**
+ * The session manager of a database.
+ * @param sql the application's client.
+ * @example
+ * const sessions = createSessionManager(sql)
+ * const id = await sessions.createSession({
+ *   clientInfo: { name: 'Claude Code', version: '1.0.0' },
+ *   userContext: { user_id: '550e8400-e29b-41d4-a716-446655440000', user_email: 'john.doe@example.com' },
+ * })
+ */
+export function createSessionManager(sql: Sql): SessionManager {
+  return {
+    async createSession({ clientInfo = {}, userContext, timeoutSeconds = DEFAULT_TIMEOUT_SECONDS } = {}) {
+      const userId = userContext?.user_id ?? null
+      if (userId !== null && !isUuid(userId)) {
+        throw new TypeError(
+          `createSession: userContext.user_id must be a UUID, got ${JSON.stringify(userId)}`,
+        )
+      }
+      const id = crypto.randomUUID()
+      await openSession(sql, id, {
+        client: clientInfoOf(clientInfo),
+        owner: userContext ?? null,
+        timeoutSeconds,
+      })
+      return id
+    },
+
+    async endSession(sessionId, reason) {
+      const ended = await patiently(
+        () => sql`
+          update archon_mcp_sessions as session
+          set status = 'disconnected',
+              disconnected_at = now(),
+              disconnect_reason = ${reason},
+              total_duration = extract(epoch from now() - session.connected_at)::integer
+          where session.session_id = ${sessionId}
+            and session.disconnected_at is null
+          returning 1`,
+      )
+      return ended.length === 1
+    },
+
+    async sweep(now) {
+      const total: SweepResult = { sessions_ended: 0, sessions_idled: 0, calls_expired: 0 }
+      for (;;) {
+        const [step] = await sql<[Record<keyof SweepResult, string>]>`
+          select * from archon_mcp_sweep(${now ?? null}, make_interval(secs => ${IDLE_AFTER_SECONDS}), ${SWEEP_ROWS})`
+        const counts = Object.entries(step) as [keyof SweepResult, string][]
+        for (const [name, count] of counts) total[name] += Number(count)
+        if (counts.every(([, count]) => Number(count) < SWEEP_ROWS)) return total
+      }
+    },
+  }
+}

@@ -1,0 +1,117 @@
+import type { Context, MiddlewareHandler } from 'hono'
+import { ask } from '../admission.ts'
+import { resolveSql, type Sql, type SqlSource } from '../db/client.ts'
+import { DatabaseUnavailableError } from '../db/outage.ts'
+import { databaseUnavailable, mcpRefusal, type Refusal, replaceResponse } from '../errors.ts'
+import type { SessionDemand } from '../ledger/types.ts'
+import type { McpMessage } from '../mcp/message.ts'
+import { readMessage } from '../mcp/read-message.ts'
+import { requestIds } from '../mcp/json-rpc.ts'
+import type { SessionVariables, UserVariables } from '../variables.ts'
+import { DEFAULT_TIMEOUT_SECONDS, planSession, type SessionTimeouts } from './life-cycle.ts'
+import { createSessionManager, openSession, sessionIdOfWire } from './session-manager.ts'
+
+export interface SessionOptions extends SessionTimeouts {
+  /** The pool (Node, Bun), or the client of a request (Workers). */
+  sql: SqlSource
+}
+
+/** What a request asks of the ledger, and what is to do when the handler has answered. */
+export interface SessionStep {
+  demand: SessionDemand | null
+  /** Runs the handler, and opens or ends the session around it. */
+  run(sql: Sql, next: () => Promise<void>): Promise<void>
+}
+
+/**
+ * Finds out which session a request belongs to.
+ * @returns the step to take, or why there is none: 400 without an id, 404 with one that cannot be.
+ */
+export async function sessionStep(
+  c: Context,
+  message: McpMessage | null,
+  timeouts: SessionTimeouts,
+): Promise<SessionStep | Refusal> {
+  const modernHeader = (c.req.header('mcp-protocol-version') ?? '') >= '2026-07-28'
+  const wireId = message === null && modernHeader ? null : (c.req.header('mcp-session-id') ?? null)
+  const plan = planSession(message, wireId, timeouts)
+  switch (plan.kind) {
+    case 'missing':
+      return { code: 'session_required' }
+    case 'none':
+      return { demand: null, run: (_sql, next) => next() }
+    case 'open':
+      return {
+        demand: null,
+        run: async (sql, next) => {
+          await next()
+          await begin(c, sql, message!, timeouts)
+        },
+      }
+    case 'derived':
+      return { demand: plan.demand, run: (_sql, next) => next() }
+    case 'named': {
+      const id = await sessionIdOfWire(plan.wireId)
+      if (id === null) return { code: 'session_not_found' }
+      return {
+        demand: { id },
+        run: c.req.method === 'DELETE' ? (sql, next) => end(c, sql, id, next) : (_sql, next) => next(),
+      }
+    }
+  }
+}
+
+/** Mints the session of an `initialize` that was answered, or adopts the id that the handler gave it. */
+async function begin(c: Context, sql: Sql, message: McpMessage, timeouts: SessionTimeouts): Promise<void> {
+  const { client } = message
+  if (!c.res.ok || c.error !== undefined || client === null) return
+  const wireId = c.res.headers.get('mcp-session-id') ?? crypto.randomUUID()
+  const id = await sessionIdOfWire(wireId)
+  const { user } = c.var as UserVariables
+  const owner = user === null ? null : { user_id: user.id, user_email: user.email, user_name: user.name }
+  const timeoutSeconds = timeouts.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS
+  try {
+    if (id === null || !(await openSession(sql, id, { client, owner, timeoutSeconds }))) {
+      throw new Error(
+        'session(): the handler answered initialize with a session id that is not its own to give',
+      )
+    }
+    c.set('session', { id })
+    c.header('mcp-session-id', wireId)
+  } catch (error) {
+    if (!(error instanceof DatabaseUnavailableError)) throw error
+    replaceResponse(c, mcpRefusal(databaseUnavailable(error), requestIds(message)))
+  }
+}
+
+/** Ends the session here, whatever the handler knows of it: one without sessions of its own says 405. */
+async function end(c: Context, sql: Sql, id: string, next: () => Promise<void>): Promise<void> {
+  await createSessionManager(sql).endSession(id, 'client_disconnect')
+  await next()
+  if (c.res.ok) return
+  replaceResponse(c, new Response(null, { status: 200 }))
+}
+
+/**
+ * Gives each client of each user a session, in both protocol eras, and refuses one that is unknown, has ended or is
+ * somebody else's, all with the same 404. Mount it after `userContext()`.
+ * @returns middleware that sets `c.var.session`, `c.var.message` and `c.var.parsedBody`; 503 when the database is out.
+ * @example app.all('/mcp', userContext(options), session({ sql }), serveMcp(handler))
+ */
+export const session = ({
+  sql,
+  ...timeouts
+}: SessionOptions): MiddlewareHandler<{ Variables: SessionVariables }> =>
+  async function session(c, next) {
+    const message = await readMessage(c)
+    if (message !== null && 'code' in message) return mcpRefusal(message, message.id)
+    const step = await sessionStep(c, message, timeouts)
+    if ('code' in step) return mcpRefusal(step, requestIds(message))
+    const client = resolveSql(sql, c)
+    if (step.demand === null) c.set('session', null)
+    else {
+      const refusal = await ask(c, client, { session: step.demand, calls: [] })
+      if (refusal !== null) return mcpRefusal(refusal, requestIds(message))
+    }
+    return await step.run(client, next)
+  }

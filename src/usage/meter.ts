@@ -1,0 +1,171 @@
+import type { Context, MiddlewareHandler } from 'hono'
+import { ask } from '../admission.ts'
+import { resolveSql, type Sql, type SqlSource } from '../db/client.ts'
+import { mcpRefusal, problem, replaceResponse } from '../errors.ts'
+import { newCallId } from '../ledger/call-id.ts'
+import { ledgerOf } from '../ledger/ledger.ts'
+import type { CallToOpen } from '../ledger/types.ts'
+import { type RequestId, requestIds } from '../mcp/json-rpc.ts'
+import type { McpMessage } from '../mcp/message.ts'
+import { readMessage } from '../mcp/read-message.ts'
+import type { SessionVariables } from '../variables.ts'
+import { type BodyEnd, watchBody } from './body-end.ts'
+import { defer } from './defer.ts'
+import { failure, type Outcome, outcomesOfBody } from './outcome.ts'
+import { createSseReader } from './sse-reader.ts'
+
+export interface MeterOptions {
+  /** The pool (Node, Bun), or the client of a request (Workers). */
+  sql: SqlSource
+  /** `mcp`: each JSON-RPC request of a POST is a call. `api`: the HTTP request is. @default 'mcp' */
+  kind?: 'mcp' | 'api'
+  /** Seconds after which a call that never ends is closed as a timeout. @default 300 */
+  holdSeconds?: number
+}
+
+export const DEFAULT_HOLD_SECONDS = 300
+
+/** A call of this request: what is sent to the ledger, and the id that its response carries. */
+export interface MeteredCall {
+  call: CallToOpen
+  /** The JSON-RPC id; null for an HTTP request of kind `api`. */
+  rpcId: RequestId | null
+}
+
+/** The calls that a message makes: one for each request in it. */
+export const callsOf = (message: McpMessage | null, holdSeconds = DEFAULT_HOLD_SECONDS): MeteredCall[] =>
+  (message?.requests ?? []).map(({ id, method, tool }) => ({
+    call: { id: newCallId(), method, tool, kind: 'mcp', holdSeconds },
+    rpcId: id,
+  }))
+
+/**
+ * Runs the handler and closes the calls when its body has ended or was cancelled. Their rows are open already.
+ * @param startedAt `performance.now()` of the admission.
+ */
+export async function meterCalls(
+  c: Context,
+  sql: Sql,
+  calls: MeteredCall[],
+  next: () => Promise<void>,
+  startedAt: number,
+): Promise<void> {
+  const close: Close = (outcomes, otherwise) => {
+    const durationMs = performance.now() - startedAt
+    return Promise.all(
+      calls.map(({ call, rpcId }) => {
+        const outcome = outcomes.get(rpcId) ?? otherwise
+        return ledgerOf(sql).close({ id: call.id, durationMs, sessionId: sessionOf(c), ...outcome })
+      }),
+    )
+  }
+  try {
+    await next()
+  } catch (error) {
+    defer(c, close(new Map(), THREW))
+    throw error
+  }
+  if (calls.length === 0) return
+  if (c.error === undefined) await closeWithBody(c, calls[0]!.call.kind, close)
+  else defer(c, close(new Map(), THREW))
+}
+
+const THREW = failure('the handler threw')
+const SUCCESS: Outcome = { status: 'success', error: null }
+const sessionOf = (c: Context): string | null => (c.var as Partial<SessionVariables>).session?.id ?? null
+
+type Outcomes = ReadonlyMap<RequestId | null, Outcome>
+/** Closes every call: with its own outcome, or as all those whose response was not seen. */
+type Close = (outcomes: Outcomes, otherwise: Outcome) => Promise<unknown>
+
+async function closeWithBody(c: Context, kind: 'mcp' | 'api', close: Close): Promise<void> {
+  const { res } = c
+  const type = res.headers.get('content-type') ?? ''
+  const unanswered = failure(res.ok ? 'no result' : `HTTP ${res.status}`)
+  if (kind === 'api') {
+    const complete = res.status < 400 ? SUCCESS : unanswered
+    return watch(
+      c,
+      () => {},
+      (end) => close(new Map(), end === 'complete' ? complete : brokenOff(end)),
+    )
+  }
+  if (/^application\/json\b/i.test(type) && res.body !== null) {
+    const text = await res.text()
+    defer(c, close(outcomesOfBody(text), unanswered))
+    return replaceBody(c, text)
+  }
+  const outcomes = new Map<RequestId | null, Outcome>()
+  const reader = createSseReader((data) => {
+    for (const [id, outcome] of outcomesOfBody(data)) outcomes.set(id, outcome)
+  })
+  const onChunk = /^text\/event-stream\b/i.test(type) ? reader.push : () => {}
+  watch(c, onChunk, (end) => {
+    const unseen = reader.oversized() ? SUCCESS : unanswered
+    return close(outcomes, end === 'complete' ? unseen : brokenOff(end))
+  })
+}
+
+const brokenOff = (end: BodyEnd): Outcome =>
+  failure(end === 'cancelled' ? 'cancelled: the client left before the result' : 'the response broke off')
+
+function watch(
+  c: Context,
+  onChunk: (chunk: Uint8Array) => void,
+  onEnd: (end: BodyEnd) => Promise<unknown>,
+): void {
+  const body = c.res.body as ReadableStream<Uint8Array> | null
+  if (body === null) return defer(c, onEnd('complete'))
+  // Told of now, while the request is there to be told: Workers give no later moment when the client has left.
+  defer(
+    c,
+    new Promise((resolve) => {
+      replaceBody(
+        c,
+        watchBody(body, onChunk, (end) => resolve(onEnd(end))),
+      )
+    }),
+  )
+}
+
+const replaceBody = (c: Context, body: string | ReadableStream<Uint8Array>): void =>
+  replaceResponse(c, new Response(body, c.res))
+
+/**
+ * Records every call without judging it: an open row before the handler runs, closed when the response has ended.
+ * Mount it after `userContext()`, and after `session()` where there is one.
+ * @returns middleware; answers 503 when the database is out of reach, before the handler runs.
+ * @example app.all('/mcp', userContext(options), meter({ sql }), serveMcp(handler))
+ */
+export const meter = ({
+  sql,
+  kind = 'mcp',
+  holdSeconds = DEFAULT_HOLD_SECONDS,
+}: MeterOptions): MiddlewareHandler =>
+  async function meter(c, next) {
+    const client = resolveSql(sql, c)
+    const startedAt = performance.now()
+    if (kind === 'api') {
+      const call: CallToOpen = {
+        id: newCallId(),
+        method: `${c.req.method} ${c.req.path}`,
+        tool: null,
+        kind,
+        holdSeconds,
+      }
+      const refusal = await ask(c, client, { session: null, recordedSession: null, calls: [call] })
+      if (refusal !== null) return problem(refusal)
+      return await meterCalls(c, client, [{ call, rpcId: null }], next, startedAt)
+    }
+    const message = await readMessage(c)
+    if (message !== null && 'code' in message) return mcpRefusal(message, message.id)
+    const calls = callsOf(message, holdSeconds)
+    if (calls.length === 0) return await next()
+    const refusal = await ask(c, client, {
+      session: null,
+      recordedSession: sessionOf(c),
+      calls: calls.map(({ call }) => call),
+    })
+    if (refusal !== null) return mcpRefusal(refusal, requestIds(message))
+    return await meterCalls(c, client, calls, next, startedAt)
+  }

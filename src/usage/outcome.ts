@@ -1,0 +1,58 @@
+import type { RequestId } from '../mcp/json-rpc.ts'
+
+/** How a call ended, as its JSON-RPC response says it. */
+export interface Outcome {
+  status: 'success' | 'error'
+  error: string | null
+}
+
+type Fields = Record<string, unknown>
+const isObject = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const MAX_ERROR_CHARS = 500
+
+export const failure = (error: string): Outcome => ({
+  status: 'error',
+  error: error.slice(0, MAX_ERROR_CHARS),
+})
+
+/** The text with which a tool explains its failure (spec 2026-07-28 server/tools, "Error Handling"). */
+function toolError(result: Fields): string {
+  const content: unknown[] = Array.isArray(result['content']) ? result['content'] : []
+  const text = content.find((part): part is Fields => isObject(part) && typeof part['text'] === 'string')
+  return text === undefined ? 'tool error' : String(text['text'])
+}
+
+/**
+ * The outcome that one JSON-RPC message reports, or null when it is no response.
+ * HTTP says 200 for a JSON-RPC error and for a tool's `isError`: both are errors.
+ */
+export function outcomeOf(message: unknown): { id: RequestId; outcome: Outcome } | null {
+  if (!isObject(message) || 'method' in message) return null
+  const id = message['id']
+  if (typeof id !== 'string' && typeof id !== 'number') return null
+  const { error, result } = message
+  if (isObject(error)) {
+    const text = typeof error['message'] === 'string' ? error['message'] : 'error'
+    return { id, outcome: failure(`${String(error['code'])}: ${text}`) }
+  }
+  if (isObject(result) && result['isError'] === true) return { id, outcome: failure(toolError(result)) }
+  return { id, outcome: { status: 'success', error: null } }
+}
+
+/** The outcomes in a whole JSON body: one response, or the responses of a batch. */
+export function outcomesOfBody(text: string): Map<RequestId, Outcome> {
+  const outcomes = new Map<RequestId, Outcome>()
+  let body: unknown
+  try {
+    body = JSON.parse(text)
+  } catch {
+    return outcomes
+  }
+  for (const message of Array.isArray(body) ? (body as unknown[]) : [body]) {
+    const found = outcomeOf(message)
+    if (found !== null) outcomes.set(found.id, found.outcome)
+  }
+  return outcomes
+}
