@@ -1,0 +1,137 @@
+import { relationFaults } from './config-rules.ts'
+import * as parse from './config-values.ts'
+
+/** Where the process runs: it decides which parts may be missing. */
+export type Runtime = 'node' | 'bun' | 'worker'
+
+/** Whose tokens are accepted. At least one of `secret` and `jwksUrl` is set. */
+export interface TokenConfig {
+  /** HS256 secret, raw UTF-8. */
+  secret?: string
+  jwksUrl?: string
+  issuer: string
+  audience: string[]
+}
+
+/** How people sign in to the dashboard. */
+export interface OidcConfig {
+  issuer: string
+  clientId: string
+  clientSecret: string
+  cookieKey: string
+}
+
+/** The environment, read and checked. A part that is `'trial'` is brought by the entry; `readConfig` says when it may be. */
+export interface Config {
+  runtime: Runtime
+  /** NODE_ENV is `production`. */
+  production: boolean
+  host: string
+  /** 0 takes any free port; the entry then reads the configuration again with the port it was given. */
+  port: number
+  /** Canonical URL of the MCP resource: what clients are told, and the default audience. */
+  publicUrl: string
+  database: { url: string } | 'trial'
+  tokens: TokenConfig | 'trial'
+  upstream: { url: string } | 'trial'
+  /** `'off'` without the trial's identity provider: its sign-in must never open somebody's real data. */
+  oidc: OidcConfig | 'trial' | 'off'
+  /** Per user; undefined is unlimited. */
+  rateLimit: parse.RateLimitValue | undefined
+  /** Browser origins; undefined leaves it to the resource: those of localhost if it is there, else none. */
+  allowedOrigins: string[] | undefined
+  /** Hops of X-Forwarded-For to believe. */
+  trustedProxies: number
+}
+
+/** Everything that is wrong with the environment, a line each; no line holds a secret. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly faults: string[]
+
+  constructor(faults: string[]) {
+    super(['The configuration cannot be used:', ...faults].join('\n  '))
+    this.faults = faults
+  }
+}
+
+const RESOURCE = 'https://mcp.example.com/mcp'
+const ISSUER = 'https://id.example.com'
+
+/**
+ * The configuration that an environment asks for. Pure: the entry hands over the variables and says where it runs;
+ * a Worker's puts the connection string of its Hyperdrive binding into DATABASE_URL first.
+ * @throws ConfigError naming every fault at once.
+ */
+export function readConfig(env: Readonly<Record<string, string | undefined>>, runtime: Runtime): Config {
+  const faults: string[] = []
+  const isSet = (name: string): boolean => (env[name] ?? '') !== ''
+  const read = <T>(name: string, of: (text: string) => parse.Parsed<T>): T | undefined => {
+    const text = env[name] ?? ''
+    if (text === '') return undefined
+    // Nothing is trimmed in silence: a line break at the end of a secret would make every token a wrong one.
+    const parsed = text === text.trim() ? of(text) : { fault: 'begins or ends with white space: remove it' }
+    if ('value' in parsed) return parsed.value
+    faults.push(`${name} ${parsed.fault}`)
+    return undefined
+  }
+
+  const production = env.NODE_ENV === 'production'
+  const port = read('PORT', parse.integer(65_535, '8787')) ?? 8787
+  const host = read('HOST', parse.host) ?? '127.0.0.1'
+  const database = read('DATABASE_URL', parse.databaseUrl)
+  const tokenSecret = read('SUPABASE_JWT_SECRET', parse.secret('as the identity provider has it'))
+  const jwksUrl = read('JWKS_URL', parse.web({ secure: true, example: `${ISSUER}/.well-known/jwks.json` }))
+  const issuer = read('JWT_ISSUER', parse.issuer)
+  const audience = read('JWT_AUDIENCE', parse.list)
+  const givenUrl = read('PUBLIC_URL', parse.web({ secure: true, bare: true, example: RESOURCE }))
+  const upstream = read('UPSTREAM_MCP_URL', parse.web({ example: 'http://127.0.0.1:3000/mcp' }))
+  const rateLimit = read('RATE_LIMIT', parse.rateLimitValue)
+  const allowedOrigins = read('ALLOWED_ORIGINS', parse.origins)
+  const trustedProxies = read('TRUSTED_PROXIES', parse.integer(100, '1')) ?? 0
+  const oidcIssuer = read('OIDC_ISSUER', parse.web({ secure: true, bare: true, example: ISSUER }))
+  const clientId = read('OIDC_CLIENT_ID', parse.anyText)
+  const clientSecret = read('OIDC_CLIENT_SECRET', parse.anyText)
+  const cookieKey = read('COOKIE_KEY', parse.secret('such as from openssl rand -base64 48'))
+
+  faults.push(...relationFaults({ isSet, production, worker: runtime === 'worker', host }))
+  const publicUrl = parse.canonical(givenUrl ?? `http://${parse.inUrl(host)}:${port}/mcp`)
+  if (
+    upstream !== undefined &&
+    parse.leadsBack(upstream, publicUrl, runtime === 'worker' ? undefined : { host, port })
+  ) {
+    faults.push('UPSTREAM_MCP_URL is this server itself: give the URL of the MCP server to govern')
+  }
+  if (faults.length > 0) throw new ConfigError(faults)
+
+  const tokens: Config['tokens'] =
+    issuer === undefined
+      ? 'trial'
+      : {
+          ...(tokenSecret === undefined ? {} : { secret: tokenSecret }),
+          ...(jwksUrl === undefined ? {} : { jwksUrl }),
+          issuer,
+          audience: audience ?? [publicUrl],
+        }
+  const withoutOidc = tokens === 'trial' ? 'trial' : 'off'
+  return {
+    runtime,
+    production,
+    host,
+    port,
+    publicUrl,
+    database: database === undefined ? 'trial' : { url: database },
+    tokens,
+    upstream: upstream === undefined ? 'trial' : { url: upstream },
+    oidc:
+      oidcIssuer === undefined ||
+      clientId === undefined ||
+      clientSecret === undefined ||
+      cookieKey === undefined
+        ? withoutOidc
+        : { issuer: oidcIssuer, clientId, clientSecret, cookieKey },
+    rateLimit,
+    allowedOrigins,
+    trustedProxies,
+  }
+}
