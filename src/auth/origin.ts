@@ -1,6 +1,6 @@
 import type { MiddlewareHandler } from 'hono'
 import { cors } from 'hono/cors'
-import { mcpRefusal } from '../errors.ts'
+import { mcpRefusal, problem } from '../errors.ts'
 import { isLoopback, parseUrl, urlFault } from './token-options.ts'
 
 export interface BrowserGuardOptions {
@@ -10,6 +10,10 @@ export interface BrowserGuardOptions {
   allowedOrigins?: readonly string[] | undefined
   /** Further hostnames under which the server is reached, without port. @default [] */
   allowedHosts?: readonly string[] | undefined
+  /** Methods that pages may use. @default GET, POST, DELETE and OPTIONS, those of the MCP endpoint */
+  methods?: readonly string[] | undefined
+  /** How a refusal is written: a JSON-RPC error, or RFC 9457 problem details for a REST route. @default 'jsonrpc' */
+  refuse?: 'jsonrpc' | 'problem' | undefined
 }
 
 const ALLOW_METHODS = ['GET', 'POST', 'DELETE', 'OPTIONS']
@@ -67,10 +71,10 @@ const requestedParams = (header: string | undefined): string[] =>
     .filter((name) => /^mcp-param-[\w.-]{1,100}$/i.test(name))
 
 /** CORS for an origin that was found allowed. */
-const crossOrigin = (params: string[]) =>
+const crossOrigin = (methods: readonly string[], params: string[]) =>
   cors({
     origin: (origin) => origin,
-    allowMethods: ALLOW_METHODS,
+    allowMethods: [...methods],
     allowHeaders: [...ALLOW_HEADERS, ...params],
     exposeHeaders: EXPOSE_HEADERS,
     maxAge: PREFLIGHT_MAX_AGE_SECONDS,
@@ -102,18 +106,20 @@ export const browserGuard = (options: BrowserGuardOptions): MiddlewareHandler =>
       origins.has(origin) || (anyLocalhost && /^https?:/.test(origin) && isLoopback(new URL(origin).hostname))
     )
   }
-  const plain = crossOrigin([])
+  const { methods = ALLOW_METHODS } = options
+  const respond = options.refuse === 'problem' ? problem : mcpRefusal
+  const plain = crossOrigin(methods, [])
 
   return async function browserGuard(c, next) {
     // HTTP/2 has :authority instead of Host; the runtime makes the URL of it.
     if (!hostAllowed(c.req.header('host') ?? new URL(c.req.url).host))
-      return mcpRefusal({ code: 'host_not_allowed' })
+      return respond({ code: 'host_not_allowed' })
     const origin = c.req.header('origin')
     if (origin !== undefined && !originAllowed(origin)) {
-      return mcpRefusal({ code: 'origin_not_allowed', headers: { vary: 'Origin' } })
+      return respond({ code: 'origin_not_allowed', headers: { vary: 'Origin' } })
     }
     if (c.req.method === 'OPTIONS') {
-      return crossOrigin(requestedParams(c.req.header('access-control-request-headers')))(c, next)
+      return crossOrigin(methods, requestedParams(c.req.header('access-control-request-headers')))(c, next)
     }
     // Without an Origin nothing is added: an answer to a bearer token is in no shared cache (RFC 9111 section 3.5).
     if (origin === undefined) return next()

@@ -19,10 +19,10 @@ export const jsonRpcError = (
   error: { code, message, ...(data === undefined ? {} : { data }) },
 })
 
-/** The ids that a refusal echoes: that of the request, or those of every request of a batch. */
+/** The ids that a refusal echoes: that of the request, or those of every request of a batch; null where there is none. */
 export function requestIds(
   message: { batch: boolean; requests: readonly { id: RequestId }[] } | null,
 ): RequestId | null | RequestId[] {
-  if (message === null) return null
-  return message.batch ? message.requests.map(({ id }) => id) : (message.requests[0]?.id ?? null)
+  if (message === null || message.requests.length === 0) return null
+  return message.batch ? message.requests.map(({ id }) => id) : message.requests[0]!.id
 }

@@ -62,7 +62,9 @@ export function planSession(
 ): SessionPlan {
   if (message?.era === '2026-07-28') {
     const client = clientRow(message.client ?? clientInfoOf(null))
-    const key = `${client.client_name} ${client.client_version ?? ''}`
+    // With its length in front, no name can end where another's version begins.
+    const name = client.client_name
+    const key = `${name.length} ${name} ${client.client_version ?? ''}`
     return { kind: 'derived', demand: { key, client, timeoutSeconds: derivedTimeoutSeconds } }
   }
   // Some clients send a stale id along; a handshake is new whatever it carries.

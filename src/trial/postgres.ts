@@ -140,7 +140,7 @@ export async function startPostgres({ dataDir, durable = true }: PostgresOptions
   else initialise(runner, passwordFile, durable)
   const { child, port } = await launchOnFreePort(runner, durable)
 
-  const ended = once(child, 'exit')
+  const ended = new Promise((resolve) => child.once('exit', resolve))
   const interrupt = () => child.kill('SIGINT')
   process.once('exit', interrupt)
   const stop = async () => {

@@ -43,9 +43,10 @@ export function createSseReader(onData: (data: string) => void): SseReader {
     oversized: () => oversized,
     push(chunk) {
       let text = decoder.decode(chunk, { stream: true })
+      if (text === '') return
       // A line may end in CR, LF or both, and the two may arrive in different chunks.
       if (afterCarriageReturn && text.startsWith('\n')) text = text.slice(1)
-      if (text !== '') afterCarriageReturn = text.endsWith('\r')
+      afterCarriageReturn = text.endsWith('\r')
       const lines = text.split(/\r\n|\n|\r/)
       for (const [index, part] of lines.entries()) {
         if (line.length <= MAX_EVENT_CHARS) line += part

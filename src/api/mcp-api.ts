@@ -1,0 +1,65 @@
+import { Hono, type MiddlewareHandler } from 'hono'
+import { ask } from '../admission.ts'
+import type { AuthenticatorOptions } from '../auth/authenticator.ts'
+import { browserGuard, type BrowserGuardOptions } from '../auth/origin.ts'
+import { userContext } from '../auth/user-context.ts'
+import { resolveSql, type SqlSource } from '../db/client.ts'
+import { problem } from '../errors.ts'
+import type { SessionTimeouts } from '../sessions/life-cycle.ts'
+import { clients } from './clients.ts'
+import type { ApiEnv } from './env.ts'
+import { failure } from './failure.ts'
+import { initialize } from './initialize.ts'
+import { me } from './me.ts'
+import { sessions } from './sessions.ts'
+import { jsonBody } from './validate.ts'
+
+export interface McpApiOptions extends AuthenticatorOptions, BrowserGuardOptions {
+  /** One pool on Node and Bun; on Workers a function that gives the client of the request. */
+  sql: SqlSource
+  /** How long sessions live without a call. */
+  session?: SessionTimeouts
+}
+
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+
+/**
+ * Reads the caller's row, and makes it at first sight: role and department are the database's, and who is blocked or
+ * revoked is so at once.
+ */
+const knowCaller = (sql: SqlSource): MiddlewareHandler =>
+  async function knowCaller(c, next) {
+    const refusal = await ask(c, resolveSql(sql, c), { session: null, calls: [] })
+    if (refusal !== null) return problem(refusal)
+    c.header('cache-control', 'no-store')
+    return await next()
+  }
+
+/**
+ * The REST API. It takes the options of `mcpUserContext()`, so that both know the same callers; a token is required
+ * here even where `/mcp` lets anonymous callers pass. Refusals are RFC 9457 problem details.
+ * @returns routes to mount under a path of your choice.
+ * @throws TypeError at creation, naming every fault of the options.
+ * @example
+ * ```ts
+ * app.route('/api/mcp', mcpApi({ sql, tokens: { secret, issuer, audience: resource }, resource }))
+ * ```
+ */
+export function mcpApi(options: McpApiOptions): Hono<ApiEnv> {
+  const { sql, session } = options
+  const api = new Hono<ApiEnv>()
+  api.onError(failure)
+  api.use(
+    browserGuard({ ...options, refuse: 'problem', methods: METHODS }),
+    userContext({ ...options, required: true, refuse: 'problem' }),
+    knowCaller(sql),
+    jsonBody,
+  )
+  api.route('/initialize', initialize(sql, session))
+  api.route('/clients', clients(sql))
+  api.route('/sessions', sessions(sql))
+  api.route('/me', me(sql))
+  // Not notFound(), which an app that mounts this one does not see.
+  api.all('*', () => problem({ code: 'not_found' }))
+  return api
+}

@@ -1,0 +1,71 @@
+import { zValidator } from '@hono/zod-validator'
+import type { MiddlewareHandler, ValidationTargets } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import * as z from 'zod'
+import { problem } from '../errors.ts'
+import { cursorOf, type Position, positionOf } from '../reports/position.ts'
+
+const MAX_BODY_BYTES = 64 * 1024
+
+/** Answers 400 with every fault of what was sent, none of which quotes it. */
+export const invalid = (error: z.core.$ZodError, prefix: string[] = []): Response =>
+  problem(
+    { code: 'invalid_request' },
+    {
+      errors: error.issues.map(({ path, message }) => ({ path: [...prefix, ...path].join('.'), message })),
+    },
+  )
+
+/** Holds a body or a query to a schema; the handler finds the outcome in `c.req.valid(target)`. */
+export const validate = <Schema extends z.ZodType, Target extends keyof ValidationTargets>(
+  target: Target,
+  schema: Schema,
+) => zValidator(target, schema, (result) => (result.success ? undefined : invalid(result.error)))
+
+const bounded = bodyLimit({
+  maxSize: MAX_BODY_BYTES,
+  onError: () => problem({ code: 'body_too_large', detail: `The body has ${MAX_BODY_BYTES} bytes at most.` }),
+})
+
+/** A body is JSON of 64 KiB at most, and says so: any other type would be taken for an empty one. */
+export const jsonBody: MiddlewareHandler = async function jsonBody(c, next) {
+  const empty = c.req.raw.body === null || c.req.header('content-length') === '0'
+  if (empty) return await next()
+  if (!/^application\/json\s*(;|$)/i.test(c.req.header('content-type') ?? '')) {
+    return problem({ code: 'unsupported_media_type', detail: 'Content-Type must be application/json.' })
+  }
+  return await bounded(c, next)
+}
+
+/** The query of every list: how many, and from where. `position` is where, read from the cursor. */
+export const pageQuery = (maxLimit: number, defaultLimit: number) => ({
+  limit: z
+    .string()
+    .regex(/^\d{1,9}$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.number().min(1).max(maxLimit))
+    .default(defaultLimit),
+  cursor: z
+    .string()
+    .transform((cursor, context): Position => {
+      const position = positionOf(cursor)
+      if (position !== null) return position
+      context.addIssue({ code: 'custom', message: 'is no cursor of this list' })
+      return z.NEVER
+    })
+    .optional(),
+})
+
+/** The cursor of the next page, left out on the last. */
+export const nextCursor = (next: Position | null): { next_cursor?: string } =>
+  next === null ? {} : { next_cursor: cursorOf(next) }
+
+/** A UUID of any version, as Postgres takes them. */
+export const uuid = z.guid()
+
+/** Text that a column of 255 characters holds. Postgres cannot store NUL. */
+export const label = z
+  .string()
+  .min(1)
+  .max(255)
+  .refine((text) => !text.includes('\0'), 'must not contain NUL')

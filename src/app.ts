@@ -1,0 +1,47 @@
+import { type Handler, Hono } from 'hono'
+import { health } from './api/health.ts'
+import { mcpApi } from './api/mcp-api.ts'
+import { mcpMetadata } from './auth/mcp-metadata.ts'
+import type { TokenOptions } from './auth/token-options.ts'
+import type { Config } from './config.ts'
+import type { SqlSource } from './db/client.ts'
+import { problem } from './errors.ts'
+import { mcpUserContext } from './mcp-user-context.ts'
+import { VERSION } from './version.ts'
+
+/** The parts that an entry brings. */
+export interface AppParts {
+  sql: SqlSource
+  tokens: TokenOptions
+  /** What is governed: the sample tools, or a proxy. */
+  handler: Handler
+  /** Where clients get their tokens. @default the issuer of the tokens */
+  authorizationServers?: string[]
+}
+
+/**
+ * The deployable app: the governed endpoint, its metadata, REST and health.
+ * @throws TypeError naming every fault of the options.
+ */
+export function createApp(config: Config, { sql, tokens, handler, authorizationServers }: AppParts): Hono {
+  const options = {
+    sql,
+    tokens,
+    resource: config.publicUrl,
+    allowedOrigins: config.allowedOrigins,
+    authorizationServers,
+    resourceName: 'mcp-user-context',
+  }
+  const app = new Hono()
+  app.notFound(() => problem({ code: 'not_found' }))
+  app.onError((error) => {
+    // The message alone: an error of the database quotes rows, and one of a handler anything.
+    console.error(`mcp-user-context: ${error.name}: ${error.message}`)
+    return problem({ code: 'internal' })
+  })
+  app.get('/health', health({ sql, version: VERSION }))
+  app.route('/', mcpMetadata(options))
+  app.route('/api/mcp', mcpApi(options))
+  app.all('/mcp', mcpUserContext(options), handler)
+  return app
+}

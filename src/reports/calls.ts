@@ -1,0 +1,100 @@
+import type { Queryable } from '../db/client.ts'
+import { plain } from './plain.ts'
+import { cutPage, type PageRequest, type Position } from './position.ts'
+import { callsVisibleTo, type ReportCaller, visibleTo } from './visible-to.ts'
+
+/** One call: one JSON-RPC request, or one HTTP request of kind `api`. */
+export interface McpCall {
+  request_id: string
+  session_id?: string
+  /** Rows of other writers have none. */
+  kind?: 'mcp' | 'api'
+  method: string
+  tool_name?: string
+  /** `open` until its answer has ended. */
+  status: 'open' | 'success' | 'error' | 'timeout'
+  error_message?: string
+  timestamp: string
+  duration_ms?: number
+  prompt_tokens: number
+  completion_tokens: number
+  total_tokens: number
+  /** USD, exact, as a decimal string. */
+  cost: string
+  /** The same rounded to six places: the name under which Archon knows it. */
+  estimated_cost: string
+}
+
+/** What calls used together. */
+export interface CallsSummary {
+  total_requests: number
+  total_prompt_tokens: number
+  total_completion_tokens: number
+  total_tokens: number
+  /** USD, exact, as a decimal string. */
+  total_cost: string
+}
+
+/** What a call cost. Other writers know only the rounded column; the exact one is then the default, 0. */
+const costOf = (sql: Queryable) =>
+  sql`case when call.kind is null then coalesce(call.estimated_cost, 0) else call.cost end`
+
+/** What did the calls of a session use, all together? Open ones have used nothing yet and are not counted. */
+export async function sessionSummary(
+  sql: Queryable,
+  caller: ReportCaller,
+  sessionId: string,
+): Promise<CallsSummary> {
+  const [row] = await sql<[Record<Exclude<keyof CallsSummary, 'total_tokens'>, string>]>`
+    select count(*) as total_requests,
+           coalesce(sum(call.prompt_tokens), 0) as total_prompt_tokens,
+           coalesce(sum(call.completion_tokens), 0) as total_completion_tokens,
+           trim_scale(coalesce(sum(${costOf(sql)}), 0)) as total_cost
+    from archon_mcp_requests as call
+    join archon_mcp_sessions as session on session.session_id = call.session_id
+    where call.session_id = ${sessionId}
+      and call.status <> 'open'
+      and ${visibleTo(sql, caller, 'session.user_id')}`
+  const prompt = Number(row.total_prompt_tokens)
+  const completion = Number(row.total_completion_tokens)
+  return {
+    total_requests: Number(row.total_requests),
+    total_prompt_tokens: prompt,
+    total_completion_tokens: completion,
+    // Not the column: other writers may leave one of the two null, and their sum is null then.
+    total_tokens: prompt + completion,
+    total_cost: row.total_cost,
+  }
+}
+
+/** Which calls did a session make? Newest first. */
+export async function listSessionCalls(
+  sql: Queryable,
+  caller: ReportCaller,
+  sessionId: string,
+  { limit, after }: PageRequest,
+): Promise<{ calls: McpCall[]; next: Position | null }> {
+  const afterPosition =
+    after === null
+      ? sql``
+      : sql`and (call.timestamp, call.request_id)
+          < (timestamptz 'epoch' + ${after.micros}::bigint * interval '1 microsecond', ${after.id}::uuid)`
+  const found = await sql<Position[]>`
+    select call.request_id, call.session_id, call.kind, call.method, call.tool_name, call.status, call.error_message,
+           call.timestamp, call.duration_ms,
+           coalesce(call.prompt_tokens, 0) as prompt_tokens,
+           coalesce(call.completion_tokens, 0) as completion_tokens,
+           coalesce(call.prompt_tokens, 0) + coalesce(call.completion_tokens, 0) as total_tokens,
+           trim_scale(${costOf(sql)}) as cost,
+           trim_scale(round(${costOf(sql)}, 6)) as estimated_cost,
+           (extract(epoch from call.timestamp) * 1000000)::bigint as micros, call.request_id as id
+    from archon_mcp_requests as call
+    join archon_mcp_sessions as session on session.session_id = call.session_id
+    where call.session_id = ${sessionId}
+      and ${callsVisibleTo(sql, caller, 'session.user_id')}
+      ${afterPosition}
+    order by call.timestamp desc, call.request_id desc
+    limit ${limit + 1}`
+  const { rows, next } = cutPage(found, limit)
+  return { calls: rows.map((row) => plain(row, 'micros', 'id') as McpCall), next }
+}

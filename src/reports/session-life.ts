@@ -1,0 +1,58 @@
+import type { Queryable } from '../db/client.ts'
+
+/** What a session is at this moment. */
+export type SessionStatus = 'active' | 'idle' | 'disconnected'
+
+/** `live`: active or idle. */
+export type StatusFilter = SessionStatus | 'live' | 'all'
+
+/**
+ * Sessions with `life.ended_at`: when they ended, by what is written or, before the sweep has come by, by their own
+ * timeout. Nobody writes a session at the moment it becomes idle or runs out, so `status` is never read.
+ */
+export const sessionsWithLife = (sql: Queryable) => sql`
+  archon_mcp_sessions as session
+  cross join lateral (
+    select coalesce(
+      session.disconnected_at,
+      case
+        when session.last_activity < now() - make_interval(secs => session.timeout_seconds)
+          then session.last_activity + make_interval(secs => session.timeout_seconds)
+      end
+    ) as ended_at
+  ) as life`
+
+/** The columns that say how a session lives, or how it ended, as the sweep would have written it. */
+export const lifeColumns = (sql: Queryable) => sql`
+  session.connected_at,
+  session.last_activity,
+  case
+    when life.ended_at is not null then 'disconnected'
+    when session.last_activity < now() - interval '5 minutes' then 'idle'
+    else 'active'
+  end as status,
+  life.ended_at as disconnected_at,
+  coalesce(session.total_duration, extract(epoch from life.ended_at - session.connected_at)::integer)
+    as total_duration,
+  coalesce(
+    session.disconnect_reason,
+    case when session.disconnected_at is null and life.ended_at is not null then 'timeout' end
+  ) as disconnect_reason`
+
+/** The condition that a session has a status. */
+export function hasStatus(sql: Queryable, status: StatusFilter) {
+  // The first condition says nothing new; by it the index of live sessions is found.
+  const live = sql`session.disconnected_at is null and life.ended_at is null`
+  switch (status) {
+    case 'live':
+      return live
+    case 'active':
+      return sql`${live} and session.last_activity >= now() - interval '5 minutes'`
+    case 'idle':
+      return sql`${live} and session.last_activity < now() - interval '5 minutes'`
+    case 'disconnected':
+      return sql`life.ended_at is not null`
+    case 'all':
+      return sql`true`
+  }
+}

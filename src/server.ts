@@ -1,0 +1,114 @@
+import type { Handler, Hono } from 'hono'
+import { createApp } from './app.ts'
+import { type Config, ConfigError, readConfig } from './config.ts'
+import { connect } from './db/client.ts'
+import { assertMigrated } from './db/schema-version.ts'
+import { ledgerOf } from './ledger/ledger.ts'
+import { proxyMcp } from './mcp/proxy.ts'
+import { serveMcp } from './mcp/serve-mcp.ts'
+import { createSessionManager } from './sessions/session-manager.ts'
+import { TrialInUse } from './trial/owner.ts'
+import { trialGuide, trialParts } from './trial/parts.ts'
+
+const SWEEP_INTERVAL_MS = 60_000
+/** How long calls in flight may take to finish when the server is told to stop. */
+const GRACE_MS = 10_000
+
+/** A server that listens. */
+export interface Listening {
+  port: number
+  /** Takes no new requests and lets those in flight finish; what is left after `graceMs` is cut off. */
+  close(graceMs: number): Promise<void>
+}
+
+/** What a runtime does differently. */
+export type Listen = (
+  fetch: (request: Request) => Response | Promise<Response>,
+  address: { host: string; port: number },
+) => Promise<Listening>
+
+async function handlerOf({ upstream }: Config): Promise<Handler> {
+  if (upstream !== 'trial') return proxyMcp({ upstream: upstream.url })
+  const { sampleTools } = await import('./trial/tools.ts')
+  return serveMcp(sampleTools)
+}
+
+async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
+  const config = readConfig(process.env, runtime)
+  const parts = await trialParts(config)
+  const sql = connect(parts.databaseUrl)
+  const release = async (): Promise<void> => {
+    await sql.end({ timeout: 5 })
+    await parts.stop()
+  }
+  try {
+    await assertMigrated(sql)
+    let app: Hono | undefined
+    const listening = await listen((request) => app!.fetch(request), config)
+    // Only now is it known which port PORT=0 means.
+    const settled = readConfig({ ...process.env, PORT: String(listening.port) }, runtime)
+    const { origin } = new URL(settled.publicUrl)
+    app = createApp(settled, {
+      sql,
+      tokens: parts.tokens,
+      handler: await handlerOf(settled),
+      ...(config.tokens === 'trial' ? { authorizationServers: [origin] } : {}),
+    })
+
+    const sweep = (): void => {
+      createSessionManager(sql)
+        .sweep()
+        .catch((error: unknown) => console.error(`mcp-user-context: sweep: ${messageOf(error)}`))
+    }
+    sweep()
+    const sweeper = setInterval(sweep, SWEEP_INTERVAL_MS)
+
+    stopOnSignal(async () => {
+      clearInterval(sweeper)
+      await listening.close(GRACE_MS)
+      // Ends that cannot be recorded now are the sweep's: it closes those calls as timeouts.
+      await Promise.race([ledgerOf(sql).drained(), pause(GRACE_MS)])
+      await release()
+    })
+    for (const line of trialGuide(settled.publicUrl, parts.users)) console.log(line)
+    console.log(`ready http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${listening.port}`)
+  } catch (error) {
+    await release()
+    throw error
+  }
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms).unref())
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+function stopOnSignal(stop: () => Promise<void>): void {
+  let stopping = false
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      // Asked twice, it goes at once; the embedded server ends with its parent.
+      if (stopping) process.exit(130)
+      stopping = true
+      stop().then(
+        () => process.exit(0),
+        (error: unknown) => {
+          console.error(`mcp-user-context: ${messageOf(error)}`)
+          process.exit(1)
+        },
+      )
+    })
+  }
+}
+
+/**
+ * Runs the app on a runtime that lives as long as it is let: from the environment, with the trial in place of what
+ * is not configured. Ends the process with one sentence when it cannot.
+ */
+export async function runServer(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
+  try {
+    await start(runtime, listen)
+  } catch (error) {
+    const expected = error instanceof ConfigError || error instanceof TrialInUse
+    console.error(expected ? error.message : `mcp-user-context cannot start: ${messageOf(error)}`)
+    process.exit(1)
+  }
+}

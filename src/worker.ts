@@ -1,0 +1,68 @@
+import { connect as connectSocket } from 'node:net'
+import type { Context, Hono } from 'hono'
+import { createApp } from './app.ts'
+import { ConfigError, readConfig } from './config.ts'
+import { connect, type Sql } from './db/client.ts'
+import { problem } from './errors.ts'
+import { proxyMcp } from './mcp/proxy.ts'
+import { serveMcp } from './mcp/serve-mcp.ts'
+import { createSessionManager } from './sessions/session-manager.ts'
+import { sampleTools } from './trial/tools.ts'
+
+/** Bindings and variables; see wrangler.toml. */
+export interface WorkerEnv {
+  HYPERDRIVE?: { connectionString: string }
+  [variable: string]: unknown
+}
+
+const databaseUrlOf = (env: WorkerEnv): string => {
+  const url = env.HYPERDRIVE?.connectionString ?? env['DATABASE_URL']
+  return typeof url === 'string' ? url : ''
+}
+
+/**
+ * A client for one request: workerd lets no request use another one's sockets. It ends with the request. The socket
+ * is node:net's, since the one that postgres.js brings for Workers leaves a rejection behind (porsager/postgres#1202).
+ */
+const openClient = (env: WorkerEnv): Sql =>
+  connect(databaseUrlOf(env), {
+    max: 3,
+    socket: ({ host, port }) => connectSocket(port[0] ?? 5432, host[0]),
+  })
+
+function makeApp(env: WorkerEnv): Hono {
+  const strings = Object.entries(env).filter(
+    (entry): entry is [string, string] => typeof entry[1] === 'string',
+  )
+  const config = readConfig({ ...Object.fromEntries(strings), DATABASE_URL: databaseUrlOf(env) }, 'worker')
+  if (config.tokens === 'trial') throw new ConfigError(['No key source is set for tokens'])
+  const clients = new WeakMap<object, Sql>()
+  const sql = (c: Context): Sql => {
+    const known = clients.get(c.executionCtx) ?? openClient(env)
+    clients.set(c.executionCtx, known)
+    return known
+  }
+  const handler =
+    config.upstream === 'trial' ? serveMcp(sampleTools) : proxyMcp({ upstream: config.upstream.url })
+  return createApp(config, { sql, tokens: config.tokens, handler })
+}
+
+// An isolate has one environment; keys and verdicts live as long as it does.
+let made: { env: WorkerEnv; app: Hono } | undefined
+
+export default {
+  async fetch(request: Request, env: WorkerEnv, ctx: ExecutionContext): Promise<Response> {
+    try {
+      if (made?.env !== env) made = { env, app: makeApp(env) }
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      console.error(error.message)
+      return problem({ code: 'internal', detail: 'The configuration cannot be used; the log says why.' })
+    }
+    return await made.app.fetch(request, env, ctx)
+  },
+
+  async scheduled(_controller: ScheduledController, env: WorkerEnv): Promise<void> {
+    await createSessionManager(openClient(env)).sweep()
+  },
+}
