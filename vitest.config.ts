@@ -1,5 +1,6 @@
 import { cloudflareTest } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
+import { ISSUER, RESOURCE, SECRET } from './test/support/issuer.ts'
 
 // The same files run in both runtimes, but for those whose name says otherwise.
 export default defineConfig({
@@ -15,7 +16,15 @@ export default defineConfig({
       },
       {
         extends: true,
-        plugins: [cloudflareTest({ wrangler: { configPath: './wrangler.toml' } })],
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: './wrangler.toml' },
+            // What the Worker's own entry is tested with: test/support/issuer.ts.
+            miniflare: {
+              bindings: { PUBLIC_URL: RESOURCE, SUPABASE_JWT_SECRET: SECRET, JWT_ISSUER: ISSUER },
+            },
+          }),
+        ],
         test: { name: 'workerd', include: ['test/**/*.test.ts'], exclude: ['test/**/*.node.test.ts'] },
       },
     ],

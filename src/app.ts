@@ -32,6 +32,9 @@ export function createApp(config: Config, { sql, tokens, handler, authorizationS
     authorizationServers,
     resourceName: 'mcp-user-context',
   }
+  if (config.rateLimit !== undefined) {
+    console.warn('mcp-user-context: RATE_LIMIT is set, and this version does not limit calls yet')
+  }
   const app = new Hono()
   app.notFound(() => problem({ code: 'not_found' }))
   app.onError((error) => {

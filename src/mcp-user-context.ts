@@ -11,6 +11,7 @@ import { sessionStep } from './sessions/session.ts'
 import { callsOf, meterCalls } from './usage/meter.ts'
 import { type McpVariables, setUser } from './variables.ts'
 
+/** Everything `mcpUserContext()` can be told; `sql`, `tokens` and `resource` are needed. */
 export interface McpUserContextOptions extends AuthenticatorOptions, BrowserGuardOptions {
   /** One pool on Node and Bun; on Workers a function that gives the client of the request. */
   sql: SqlSource

@@ -47,12 +47,12 @@ async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
     const listening = await listen((request) => app!.fetch(request), config)
     // Only now is it known which port PORT=0 means.
     const settled = readConfig({ ...process.env, PORT: String(listening.port) }, runtime)
-    const { origin } = new URL(settled.publicUrl)
     app = createApp(settled, {
       sql,
-      tokens: parts.tokens,
       handler: await handlerOf(settled),
-      ...(config.tokens === 'trial' ? { authorizationServers: [origin] } : {}),
+      ...(settled.tokens === 'trial'
+        ? { tokens: parts.tokens!, authorizationServers: [new URL(settled.publicUrl).origin] }
+        : { tokens: settled.tokens }),
     })
 
     const sweep = (): void => {
@@ -71,7 +71,9 @@ async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
       await release()
     })
     for (const line of trialGuide(settled.publicUrl, parts.users)) console.log(line)
-    console.log(`ready http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${listening.port}`)
+    console.log(
+      `ready http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${listening.port}`,
+    )
   } catch (error) {
     await release()
     throw error

@@ -69,6 +69,8 @@ export interface UserVariables {
 /** Set by `session()`. */
 export interface SessionVariables {
   session: SessionContext | null
+  /** While `initialize` is answered: settles when its session is open, or will not be. */
+  sessionOpened?: Promise<void>
 }
 
 /** Everything `mcpUserContext()` sets. */

@@ -312,7 +312,7 @@ describe('the check of the house', () => {
         'limits/rate.ts': "import { a } from '../mcp/a.ts'\nimport type { S } from '../sessions/s.ts'\n",
       },
       faults: [
-        'src/limits/rate.ts:2 limits may import ledger, mcp, db, variables.ts, errors.ts, admission.ts, not ../sessions/s.ts',
+        'src/limits/rate.ts:2 limits may import ledger, mcp, db, uuid.ts, variables.ts, errors.ts, admission.ts, not ../sessions/s.ts',
       ],
     },
     {

@@ -3,6 +3,7 @@ import { cors } from 'hono/cors'
 import { mcpRefusal, problem } from '../errors.ts'
 import { isLoopback, parseUrl, urlFault } from './token-options.ts'
 
+/** Which web pages, and which names of this server, are let in. */
 export interface BrowserGuardOptions {
   /** Canonical URL of the endpoint. Its own origin and hostname are always allowed. */
   resource: string

@@ -35,6 +35,7 @@ export interface VerifyOptions extends TokenVerifier {
   cacheSeconds?: number | undefined
 }
 
+/** How tokens are verified: by keys, or by a function of your own. */
 export type TokenOptions = JwtOptions | VerifyOptions
 
 /** Whether somebody brought their own. */

@@ -3,6 +3,7 @@ import { mcpRefusal, problem } from '../errors.ts'
 import type { UserVariables } from '../variables.ts'
 import { createAuthenticator, type AuthenticatorOptions } from './authenticator.ts'
 
+/** Whose tokens count, for which resource, and how a refusal is written. */
 export interface UserContextOptions extends AuthenticatorOptions {
   /** How a refusal is written: a JSON-RPC error, or RFC 9457 problem details for a REST route. @default 'jsonrpc' */
   refuse?: 'jsonrpc' | 'problem' | undefined

@@ -48,7 +48,8 @@ const CLIENT_INFO_KEY = 'io.modelcontextprotocol/clientInfo'
 const CLIENT_CAPABILITIES_KEY = 'io.modelcontextprotocol/clientCapabilities'
 
 // Revisions are dates, so their order is that of the strings.
-const isModern = (version: string | null): boolean =>
+/** Whether the `MCP-Protocol-Version` header names the era without sessions. */
+export const isModern = (version: string | null): boolean =>
   version !== null && /^\d{4}-\d{2}-\d{2}$/.test(version) && version >= '2026-07-28'
 
 type Fields = Record<string, unknown>
@@ -81,6 +82,12 @@ function readPart(body: unknown): Part | MessageFault {
   return isId(body['id']) ? { kind: 'request', body } : fault('id must be a string or an integer.')
 }
 
+/** `params._meta`, where the messages of 2026-07-28 say what those before said in the handshake. */
+function metaOf({ params }: Fields): Fields {
+  const meta = isObject(params) ? params['_meta'] : undefined
+  return isObject(meta) ? meta : {}
+}
+
 function requestPart(body: Fields): RequestPart {
   const method = body['method'] as string
   const tool = method === 'tools/call' && isObject(body['params']) ? text(body['params']['name']) : null
@@ -103,17 +110,17 @@ export function clientInfoOf(info: unknown, capabilities?: unknown, protocolVers
  * Reads a parsed POST body.
  * @param protocolVersion the `MCP-Protocol-Version` header, which names the era where the body does not: a modern
  *   header without its envelope is the modern handler's to refuse, not a 2025 request without a session.
- * @returns the message, or why it is none. A batch is one era, the older (spec 2026-07-28 has none).
+ * @returns the message, or why it is none. A batch belongs to the older era: 2026-07-28 has none.
  */
 export function parseMessage(
   body: unknown,
   protocolVersion: string | null = null,
 ): McpMessage | MessageFault {
-  if (Array.isArray(body)) return parseBatch(body)
+  if (Array.isArray(body)) return parseBatch(body, isModern(protocolVersion))
   const part = readPart(body)
   if ('code' in part) return part
   const params = isObject(part.body['params']) ? part.body['params'] : {}
-  const meta = isObject(params['_meta']) ? params['_meta'] : {}
+  const meta = metaOf(part.body)
   const modern = part.kind !== 'response' && (PROTOCOL_VERSION_KEY in meta || isModern(protocolVersion))
   const initialize = !modern && part.kind === 'request' && part.body['method'] === 'initialize'
   return {
@@ -129,13 +136,14 @@ export function parseMessage(
   }
 }
 
-function parseBatch(body: unknown[]): McpMessage | MessageFault {
+function parseBatch(body: unknown[], modern: boolean): McpMessage | MessageFault {
   if (body.length === 0) return fault('A batch must not be empty.')
   if (body.length > MAX_BATCH_SIZE) return fault(`A batch has ${MAX_BATCH_SIZE} messages at most.`)
   const requests: RequestPart[] = []
   for (const element of body) {
     const part = readPart(element)
     if ('code' in part) return { ...part, id: null }
+    if (modern || PROTOCOL_VERSION_KEY in metaOf(part.body)) return fault('2026-07-28 has no batches.')
     if (part.kind === 'request') requests.push(requestPart(part.body))
   }
   if (new Set(requests.map(({ id }) => id)).size < requests.length) {

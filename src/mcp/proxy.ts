@@ -1,7 +1,9 @@
 import type { Context, Handler } from 'hono'
 import { proxy } from 'hono/proxy'
-import { jsonRpcError } from './json-rpc.ts'
+import { jsonRpcError, type RequestId, requestIds } from './json-rpc.ts'
+import type { MessageVariables } from './read-message.ts'
 
+/** The server that `proxyMcp()` governs. */
 export interface ProxyMcpOptions {
   /** URL of the MCP server to govern. */
   upstream: string
@@ -31,7 +33,9 @@ export function proxyMcp({ upstream, headers = {} }: ProxyMcpOptions): Handler {
     try {
       return await proxy(url, { method: raw.method, headers: forwarded, body, signal: raw.signal })
     } catch {
-      return c.json(jsonRpcError(null, 50200, 'The upstream MCP server cannot be reached'), 502)
+      const ids = requestIds((c.var as Partial<MessageVariables>).message ?? null)
+      const error = (id: RequestId | null) => jsonRpcError(id, 50200, 'The upstream MCP server cannot be reached')
+      return c.json(Array.isArray(ids) ? ids.map(error) : error(ids), 502)
     }
   }
 }

@@ -24,6 +24,7 @@ export interface OpenSession {
   timeoutSeconds: number
 }
 
+/** What `createSession()` is told of a client and its user. */
 export interface CreateSession {
   /** What the client says of itself; `name` decides the client type, the rest is kept as metadata. */
   clientInfo?: Record<string, unknown>
@@ -40,6 +41,7 @@ export interface SweepResult {
   calls_expired: number
 }
 
+/** Opens, ends and sweeps the sessions of a database. */
 export interface SessionManager {
   /**
    * Opens a session, as Archon's session manager did.

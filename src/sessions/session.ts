@@ -4,13 +4,14 @@ import { resolveSql, type Sql, type SqlSource } from '../db/client.ts'
 import { DatabaseUnavailableError } from '../db/outage.ts'
 import { databaseUnavailable, mcpRefusal, type Refusal, replaceResponse } from '../errors.ts'
 import type { SessionDemand } from '../ledger/types.ts'
-import type { McpMessage } from '../mcp/message.ts'
+import { isModern, type McpMessage } from '../mcp/message.ts'
 import { readMessage } from '../mcp/read-message.ts'
 import { requestIds } from '../mcp/json-rpc.ts'
 import type { SessionVariables, UserVariables } from '../variables.ts'
 import { DEFAULT_TIMEOUT_SECONDS, planSession, type SessionTimeouts } from './life-cycle.ts'
 import { createSessionManager, openSession, sessionIdOfWire } from './session-manager.ts'
 
+/** Where sessions are kept, and how long they live. */
 export interface SessionOptions extends SessionTimeouts {
   /** The pool (Node, Bun), or the client of a request (Workers). */
   sql: SqlSource
@@ -32,9 +33,10 @@ export async function sessionStep(
   message: McpMessage | null,
   timeouts: SessionTimeouts,
 ): Promise<SessionStep | Refusal> {
-  const modernHeader = (c.req.header('mcp-protocol-version') ?? '') >= '2026-07-28'
-  const wireId = message === null && modernHeader ? null : (c.req.header('mcp-session-id') ?? null)
-  const plan = planSession(message, wireId, timeouts)
+  const wireId = c.req.header('mcp-session-id') ?? null
+  const modern = message === null && isModern(c.req.header('mcp-protocol-version') ?? null)
+  const plan = planSession(message, modern ? null : wireId, timeouts)
+  if (plan.kind !== 'named' && wireId !== null) hideWireId(c)
   switch (plan.kind) {
     case 'missing':
       return { code: 'session_required' }
@@ -43,9 +45,10 @@ export async function sessionStep(
     case 'open':
       return {
         demand: null,
-        run: async (sql, next) => {
-          await next()
-          await begin(c, sql, message!, timeouts)
+        run: (sql, next) => {
+          const opened = next().then(() => begin(c, sql, message!, timeouts))
+          c.set('sessionOpened', opened)
+          return opened
         },
       }
     case 'derived':
@@ -61,10 +64,27 @@ export async function sessionStep(
   }
 }
 
+/** An id that nobody has judged must not reach a handler with sessions of its own: it may be somebody else's. */
+function hideWireId(c: Context): void {
+  const headers = new Headers(c.req.raw.headers)
+  headers.delete('mcp-session-id')
+  c.req.raw = new Request(c.req.raw, { headers })
+}
+
+/** HTTP says 200 for a JSON-RPC error too. Of a stream nobody knows how it will end. */
+async function isError(response: Response): Promise<boolean> {
+  if (!/^application\/json\b/i.test(response.headers.get('content-type') ?? '')) return false
+  const body: unknown = await response
+    .clone()
+    .json()
+    .catch(() => null)
+  return typeof body === 'object' && body !== null && 'error' in body
+}
+
 /** Mints the session of an `initialize` that was answered, or adopts the id that the handler gave it. */
 async function begin(c: Context, sql: Sql, message: McpMessage, timeouts: SessionTimeouts): Promise<void> {
   const { client } = message
-  if (!c.res.ok || c.error !== undefined || client === null) return
+  if (!c.res.ok || c.error !== undefined || client === null || (await isError(c.res))) return
   const wireId = c.res.headers.get('mcp-session-id') ?? crypto.randomUUID()
   const id = await sessionIdOfWire(wireId)
   const { user } = c.var as UserVariables
@@ -72,6 +92,8 @@ async function begin(c: Context, sql: Sql, message: McpMessage, timeouts: Sessio
   const timeoutSeconds = timeouts.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS
   try {
     if (id === null || !(await openSession(sql, id, { client, owner, timeoutSeconds }))) {
+      // Its headers would be merged into the answer to the error, and they carry the id.
+      c.res = undefined
       throw new Error(
         'session(): the handler answered initialize with a session id that is not its own to give',
       )
@@ -79,14 +101,23 @@ async function begin(c: Context, sql: Sql, message: McpMessage, timeouts: Sessio
     c.set('session', { id })
     c.header('mcp-session-id', wireId)
   } catch (error) {
-    if (!(error instanceof DatabaseUnavailableError)) throw error
-    replaceResponse(c, mcpRefusal(databaseUnavailable(error), requestIds(message)))
+    refuseOutage(c, error, message)
   }
+}
+
+/** Answers 503 when the database is out of reach; throws any other error again. */
+function refuseOutage(c: Context, error: unknown, message: McpMessage | null): void {
+  if (!(error instanceof DatabaseUnavailableError)) throw error
+  replaceResponse(c, mcpRefusal(databaseUnavailable(error), requestIds(message)))
 }
 
 /** Ends the session here, whatever the handler knows of it: one without sessions of its own says 405. */
 async function end(c: Context, sql: Sql, id: string, next: () => Promise<void>): Promise<void> {
-  await createSessionManager(sql).endSession(id, 'client_disconnect')
+  try {
+    await createSessionManager(sql).endSession(id, 'client_disconnect')
+  } catch (error) {
+    return refuseOutage(c, error, null)
+  }
   await next()
   if (c.res.ok) return
   replaceResponse(c, new Response(null, { status: 200 }))
@@ -108,10 +139,8 @@ export const session = ({
     const step = await sessionStep(c, message, timeouts)
     if ('code' in step) return mcpRefusal(step, requestIds(message))
     const client = resolveSql(sql, c)
-    if (step.demand === null) c.set('session', null)
-    else {
-      const refusal = await ask(c, client, { session: step.demand, calls: [] })
-      if (refusal !== null) return mcpRefusal(refusal, requestIds(message))
-    }
+    c.set('session', null)
+    const refusal = await ask(c, client, { session: step.demand, calls: [] })
+    if (refusal !== null) return mcpRefusal(refusal, requestIds(message))
     return await step.run(client, next)
   }

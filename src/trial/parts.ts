@@ -7,8 +7,9 @@ import { loadIdentity, mintToken, TRIAL_USERS } from './identity.ts'
 /** What stands in for the parts that are not configured. */
 export interface TrialParts {
   databaseUrl: string
-  tokens: TokenOptions
-  /** A token for each of the trial's users; none when the tokens are somebody else's. */
+  /** Whose tokens the trial accepts; undefined when the configuration says whose. */
+  tokens?: TokenOptions
+  /** A token for each of the trial's users. */
   users: { name: string; role: string; token: string }[]
   stop(): Promise<void>
 }
@@ -25,7 +26,7 @@ export async function trialParts(
         ? (await prepareTrialDatabase(server!.ownerUrl)).appUrl
         : config.database.url
     const stop = async (): Promise<void> => server?.stop()
-    if (config.tokens !== 'trial') return { databaseUrl, tokens: config.tokens, users: [], stop }
+    if (config.tokens !== 'trial') return { databaseUrl, users: [], stop }
     const identity = loadIdentity(folder)
     const users = await Promise.all(
       TRIAL_USERS.map(async (user) => ({ ...user, token: await mintToken(identity, user) })),

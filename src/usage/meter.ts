@@ -14,6 +14,7 @@ import { defer } from './defer.ts'
 import { failure, type Outcome, outcomesOfBody } from './outcome.ts'
 import { createSseReader } from './sse-reader.ts'
 
+/** Where calls are recorded, and as what. */
 export interface MeterOptions {
   /** The pool (Node, Bun), or the client of a request (Workers). */
   sql: SqlSource
@@ -50,9 +51,10 @@ export async function meterCalls(
   next: () => Promise<void>,
   startedAt: number,
 ): Promise<void> {
-  const close: Close = (outcomes, otherwise) => {
+  const close: Close = async (outcomes, otherwise) => {
     const durationMs = performance.now() - startedAt
-    return Promise.all(
+    await sessionOpened(c)
+    return await Promise.all(
       calls.map(({ call, rpcId }) => {
         const outcome = outcomes.get(rpcId) ?? otherwise
         return ledgerOf(sql).close({ id: call.id, durationMs, sessionId: sessionOf(c), ...outcome })
@@ -74,6 +76,15 @@ const THREW = failure('the handler threw')
 const SUCCESS: Outcome = { status: 'success', error: null }
 const sessionOf = (c: Context): string | null => (c.var as Partial<SessionVariables>).session?.id ?? null
 
+/** `session()` around this meter opens the session of `initialize` after the handler: the call takes its id then. */
+async function sessionOpened(c: Context): Promise<void> {
+  try {
+    await (c.var as Partial<SessionVariables>).sessionOpened
+  } catch {
+    // Whoever runs the handler is told.
+  }
+}
+
 type Outcomes = ReadonlyMap<RequestId | null, Outcome>
 /** Closes every call: with its own outcome, or as all those whose response was not seen. */
 type Close = (outcomes: Outcomes, otherwise: Outcome) => Promise<unknown>
@@ -91,9 +102,14 @@ async function closeWithBody(c: Context, kind: 'mcp' | 'api', close: Close): Pro
     )
   }
   if (/^application\/json\b/i.test(type) && res.body !== null) {
-    const text = await res.text()
-    defer(c, close(outcomesOfBody(text), unanswered))
-    return replaceBody(c, text)
+    try {
+      const text = await res.text()
+      defer(c, close(outcomesOfBody(text), unanswered))
+      return replaceBody(c, text)
+    } catch (error) {
+      defer(c, close(new Map(), brokenOff('failed')))
+      throw error
+    }
   }
   const outcomes = new Map<RequestId | null, Outcome>()
   const reader = createSseReader((data) => {
@@ -115,7 +131,8 @@ function watch(
   onEnd: (end: BodyEnd) => Promise<unknown>,
 ): void {
   const body = c.res.body as ReadableStream<Uint8Array> | null
-  if (body === null) return defer(c, onEnd('complete'))
+  // Nobody reads the body of an answer to HEAD.
+  if (body === null || c.req.method === 'HEAD') return defer(c, onEnd('complete'))
   // Told of now, while the request is there to be told: Workers give no later moment when the client has left.
   defer(
     c,

@@ -6,10 +6,9 @@ import { mcpUserContext, type McpUserContextOptions } from '../../src/mcp-user-c
 import { serveMcp } from '../../src/mcp/serve-mcp.ts'
 import type { Sql } from '../../src/db/client.ts'
 import type { McpVariables } from '../../src/variables.ts'
+import { ISSUER, RESOURCE, SECRET } from './issuer.ts'
 
-export const RESOURCE = 'http://127.0.0.1:8787/mcp'
-export const ISSUER = 'https://id.example.com'
-export const SECRET = 'a secret of at least thirty-two bytes'
+export { ISSUER, RESOURCE, SECRET }
 
 /** A token as the configured issuer signs it. `claims` may replace any of it. */
 export async function tokenFor(name: string, claims: Record<string, unknown> = {}): Promise<string> {

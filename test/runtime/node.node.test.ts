@@ -1,0 +1,75 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { SCHEMA_VERSION } from '../../src/db/schema-version.ts'
+import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { configured, type Entry, failToStart, startEntry } from '../support/entry.ts'
+import { callTool, initialize, mcpHeaders, post } from '../support/mcp.ts'
+import { behavesAsEverywhere } from './suite.ts'
+
+describe('the Node entry', () => {
+  let database: TestDatabase
+  let entry: Entry
+  beforeAll(async () => {
+    database = await createTestDatabase()
+    entry = await startEntry(process.execPath, 'src/node.ts', configured(database.url))
+  })
+  afterAll(async () => {
+    entry.child.kill('SIGKILL')
+    await database[Symbol.asyncDispose]()
+  })
+
+  behavesAsEverywhere(() => entry)
+
+  it('lets a call in flight finish when it is told to stop, and records it', async () => {
+    const other = await startEntry(process.execPath, 'src/node.ts', configured(database.url))
+    const token = await other.token('Last')
+    const session = (await other.fetch('/mcp', post(initialize(), { token }))).headers.get('mcp-session-id')!
+    const slow = callTool('slow', { steps: 5, delay_ms: 50 })
+    const call = { ...slow, params: { ...slow.params, _meta: { progressToken: 'p' } } }
+    const response = await other.fetch('/mcp', {
+      ...post(call, {}),
+      headers: { ...mcpHeaders({ token, session }), connection: 'close' },
+    })
+    const [text, code] = await Promise.all([response.text(), other.interrupt()])
+    expect(text).toContain('done after 5 steps')
+    expect(code).toBe(0)
+    const rows = await database.sql`
+      select status from archon_mcp_requests where session_id = ${session} and tool_name = 'slow'`
+    expect([...rows]).toEqual([{ status: 'success' }])
+  })
+
+  it('does not start on a database that is not migrated, and says what to run', async () => {
+    await using empty = await createTestDatabase({}, 'empty')
+    const { code, said } = await failToStart(configured(empty.ownerUrl))
+    expect(said).toContain(`Database is at migration 0 of ${SCHEMA_VERSION}: run npm run migrate -- up`)
+    expect(code).toBe(1)
+  })
+
+  it('does not start on a database of a newer build, and says so', async () => {
+    await using newer = await createTestDatabase()
+    await newer.owner`insert into archon_mcp_migrations (version, name, checksum) values (9999, '9999_later.sql', '')`
+    const { code, said } = await failToStart(configured(newer.url))
+    expect(said).toContain(`Database is at migration 9999, this build knows ${SCHEMA_VERSION}`)
+    expect(code).toBe(1)
+  })
+
+  it('does not start with a wrong environment, and names every fault at once', async () => {
+    const { code, said } = await failToStart({
+      NODE_ENV: 'production',
+      SUPABASE_JWT_SECRET: 'a secret too short',
+      RATE_LIMIT: 'fast',
+      PORT: 'http',
+    })
+    for (const name of [
+      'DATABASE_URL',
+      'SUPABASE_JWT_SECRET',
+      'JWT_ISSUER',
+      'PUBLIC_URL',
+      'RATE_LIMIT',
+      'PORT',
+    ]) {
+      expect(said).toMatch(new RegExp(`^ +${name} `, 'm'))
+    }
+    expect(said).not.toContain('a secret too short')
+    expect(code).toBe(1)
+  })
+})
