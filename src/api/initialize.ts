@@ -10,7 +10,7 @@ import { invalid, label, uuid, validate } from './validate.ts'
 const Body = z.object({
   client_info: z.record(z.string(), z.unknown()).nullish(),
   // Read below, for services alone: to everybody else it is forbidden whatever it says.
-  user_context: z.unknown(),
+  user_context: z.unknown().optional(),
 })
 
 const UserContextBody = z.object({

@@ -14,6 +14,7 @@ import { me } from './me.ts'
 import { sessions } from './sessions.ts'
 import { jsonBody } from './validate.ts'
 
+/** What `mcpApi()` needs: the options of `mcpUserContext()` will do. */
 export interface McpApiOptions extends AuthenticatorOptions, BrowserGuardOptions {
   /** One pool on Node and Bun; on Workers a function that gives the client of the request. */
   sql: SqlSource

@@ -3,13 +3,17 @@ const OUTAGES =
   /^(08...|57P0[1-5]|53300|CONNECTION_(CLOSED|ENDED|DESTROYED)|CONNECT_TIMEOUT|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/
 const CONFLICTS = /^(40001|40P01|55P03)$/
 
+// The sockets of workerd give their errors no code.
+const OUTAGES_OF_WORKERD = /^(proxy request failed, cannot connect|Network connection lost)/
+
 const codeOf = (error: unknown): string => {
   const { code } = (error ?? {}) as { code?: unknown }
   return typeof code === 'string' ? code : ''
 }
 
 /** Whether the database was out of reach or shutting down: the same statement may work in a moment. */
-export const isOutage = (error: unknown): boolean => OUTAGES.test(codeOf(error))
+export const isOutage = (error: unknown): boolean =>
+  OUTAGES.test(codeOf(error)) || (error instanceof Error && OUTAGES_OF_WORKERD.test(error.message))
 
 /** Whether sending the same statement again makes sense: an outage, a deadlock or a lock that was not had. */
 export const isWorthRetrying = (error: unknown): boolean =>

@@ -2,6 +2,9 @@ import { Hono } from 'hono'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { mcpApi, type McpApiOptions } from '../../src/api/mcp-api.ts'
 import type { Sql } from '../../src/db/client.ts'
+import type { CallsSummary, McpCall } from '../../src/reports/calls.ts'
+import type { McpClient } from '../../src/reports/clients.ts'
+import type { McpSession } from '../../src/reports/session.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { optionsFor, tokenFor } from '../support/mcp.ts'
 
@@ -41,20 +44,39 @@ export const userToken = (name: string, { role, department }: Claimed = {}): Pro
   tokenFor(name, { app_metadata: { role, department } })
 
 /** The token of a program, as Supabase's service key is one. */
-export const serviceToken = (): Promise<string> => tokenFor('service', { sub: undefined, role: 'service_role' })
+export const serviceToken = (): Promise<string> =>
+  tokenFor('service', { sub: undefined, role: 'service_role' })
+
+/** What any of the routes may answer; a test reads what its own does. */
+export interface Body {
+  session_id: string
+  clients: McpClient[]
+  total: number
+  next_cursor?: string
+  session: McpSession
+  requests?: McpCall[]
+  summary: CallsSummary
+  user: { id: string; role: string; department: string | null }
+  code: string
+  request_id: string
+  errors: { path: string; message: string }[]
+}
 
 export interface Answer {
   status: number
   headers: Headers
-  // oxlint-disable-next-line typescript/no-redundant-type-constituents -- tests read members of any answer
-  body: Record<string, never> & { [name: string]: unknown }
+  body: Body
 }
 
 /** Sends one request, with a body as JSON where there is one. */
 export async function send(
   app: Hono,
   route: string,
-  { token, body, headers = {} }: { token?: string; body?: unknown; headers?: Record<string, string> } = {},
+  {
+    token,
+    body,
+    headers = {},
+  }: { token?: string | undefined; body?: unknown; headers?: Record<string, string> } = {},
 ): Promise<Answer> {
   const [method = '', path = ''] = route.split(' ')
   const response = await app.request(`/api/mcp${path}`, {
@@ -70,6 +92,57 @@ export async function send(
   return {
     status: response.status,
     headers: response.headers,
-    body: text === '' ? {} : JSON.parse(text),
+    body: (text === '' ? {} : JSON.parse(text)) as Body,
   }
+}
+
+/** Asserts RFC 9457 problem details with the code and an id to quote. */
+export function expectProblem(answer: Answer, status: number, code: string): void {
+  expect(answer.body).toMatchObject({ type: 'about:blank', status, code, title: expect.any(String) })
+  expect(answer.body.request_id).toMatch(/^[\da-f-]{36}$/)
+  expect(answer.status).toBe(status)
+  expect(answer.headers.get('content-type')).toBe('application/problem+json')
+}
+
+/** What every route does with callers that nobody vouches for. */
+export function refusesStrangers(api: { readonly sql: Sql }, route: string): void {
+  const strangers = [
+    {
+      name: 'no token',
+      token: undefined,
+      code: 'unauthorized',
+      challenge: /^Bearer (?!.*error=).*resource_metadata=/,
+    },
+    {
+      name: 'a bad token',
+      token: 'bad',
+      code: 'invalid_token',
+      challenge: /^Bearer .*error="invalid_token"/,
+    },
+  ]
+  it.each(strangers)(
+    `${route} answers 401 to $name, where /mcp lets anonymous pass too`,
+    async (stranger) => {
+      for (const required of [true, false]) {
+        const answer = await send(apiApp(api.sql, { required }), route, { token: stranger.token })
+        expectProblem(answer, 401, stranger.code)
+        expect(answer.headers.get('www-authenticate')).toMatch(stranger.challenge)
+      }
+    },
+  )
+}
+
+/** Writes a session as any program might have; what is not given is as of now. */
+export async function writeSession(sql: Sql, row: Record<string, unknown> = {}): Promise<string> {
+  const id = crypto.randomUUID()
+  await sql`insert into archon_mcp_sessions ${sql({ session_id: id, ...row })}`
+  return id
+}
+
+/** The moment so many seconds ago. */
+export const ago = (seconds: number): Date => new Date(Date.now() - seconds * 1000)
+
+/** The id of a user, who is known from then on. */
+export async function userId(app: Hono, token: string): Promise<string> {
+  return (await send(app, 'GET /me', { token })).body.user.id
 }
