@@ -44,6 +44,33 @@ afterAll(async () => {
   rmSync(folder, { recursive: true })
 })
 
+/** As somebody would who installed it; what the compiler finds is the failure's text. */
+async function typeCheck(file: string): Promise<void> {
+  const strict = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--skipLibCheck', '--ignoreConfig']
+  const target = ['--module', 'nodenext', '--target', 'es2023', '--types', 'node']
+  const check = run(join(ROOT, 'node_modules/.bin/tsc'), [...strict, ...target, file], { cwd: folder })
+  const { stdout } = await check.catch((error: unknown) => error as { stdout: string })
+  expect(stdout).toBe('')
+}
+
+/** The code of each `@example` that stands above a name which the package exports. */
+function publicExamples(): { name: string; code: string }[] {
+  const index = readFileSync(join(ROOT, 'src/index.ts'), 'utf8')
+  const files = [...index.matchAll(/from '\.\/([^']+)'/g)].map(([, file]) => file!)
+  return [...new Set([...files, 'db/migrate.ts'])].flatMap((file) => {
+    const source = readFileSync(join(ROOT, 'src', file), 'utf8')
+    const documented = source.matchAll(
+      /\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\nexport (?:async )?(?:function|const) (\w+)/g,
+    )
+    return [...documented].flatMap(([, comment = '', name = '']) => {
+      if (file !== 'db/migrate.ts' && !new RegExp(`\\b${name}\\b`).test(index)) return []
+      const [, example] = /@example([\s\S]*?)(?=\n \* @|$)/.exec(comment) ?? []
+      if (example === undefined) return []
+      return [{ name, code: example.replaceAll(/^ \* ?/gm, '').replaceAll(/```(?:ts)?/g, '') }]
+    })
+  })
+}
+
 describe('the package', () => {
   it('tells its version', () => {
     expect(VERSION).toBe(packageJson.version)
@@ -51,18 +78,28 @@ describe('the package', () => {
 
   it("type-checks README's app, which has twelve lines", async () => {
     expect(readFileSync(join(folder, 'app.ts'), 'utf8').trim().split('\n')).toHaveLength(12)
-    const options = [
-      '--noEmit',
-      '--strict',
-      '--exactOptionalPropertyTypes',
-      '--skipLibCheck',
-      '--module',
-      'nodenext',
-    ]
-    const tsc = join(ROOT, 'node_modules/.bin/tsc')
-    await run(tsc, [...options, '--target', 'es2023', '--types', 'node', '--ignoreConfig', 'app.ts'], {
-      cwd: folder,
-    })
+    await typeCheck('app.ts')
+  })
+
+  it('type-checks the example of every public name', async () => {
+    const examples = publicExamples()
+    expect(examples.map(({ name }) => name)).toContain('mcpUserContext')
+    const names = [...new Set(examples.map(({ name }) => name)), 'userContext', 'serveMcp', 'mcpUserContext']
+    const blocks = examples.map(({ name, code }) => `  // ${name}\n  async () => {\n${code}\n  },`)
+    const file = `
+      import { createMcpHandler, type McpServer } from '@modelcontextprotocol/server'
+      import { Hono } from 'hono'
+      import { ${[...new Set(names)].filter((name) => name !== 'migrate').join(', ')} } from 'mcp-user-context'
+      import type { McpHandler, McpUserContextOptions, Sql } from 'mcp-user-context'
+      import { migrate } from 'mcp-user-context/migrate'
+      declare const app: Hono, sql: Sql, options: McpUserContextOptions, handler: McpHandler
+      declare const secret: string, issuer: string, resource: string, makeServer: () => McpServer
+      export const used = [Hono, createMcpHandler, migrate, userContext, serveMcp, mcpUserContext, () => [app, sql, options, handler, secret, issuer, resource, makeServer]]
+      export const examples = [
+${blocks.join('\n')}
+      ]`
+    writeFileSync(join(folder, 'examples.ts'), file)
+    await typeCheck('examples.ts')
   })
 
   it("runs README's app", async () => {

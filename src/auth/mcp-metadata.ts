@@ -39,8 +39,11 @@ const optionFaults = (resource: string, servers: readonly string[]): string[] =>
 
 /**
  * The protected-resource metadata of RFC 9728, from which MCP clients learn where to get a token. It lies outside
- * the endpoint, so it is mounted at the root: `app.route('/', mcpMetadata(options))`.
+ * the endpoint, so it is mounted at the root.
+ * @param options those of `mcpUserContext()` will do.
+ * @returns a Hono app with the two well-known routes, open to everybody.
  * @throws TypeError at creation, naming every fault of the options at once.
+ * @example app.route('/', mcpMetadata(options))
  */
 export function mcpMetadata(options: McpMetadataOptions): Hono {
   const { resource, tokens, scopesSupported = options.requiredScopes ?? [], resourceName } = options

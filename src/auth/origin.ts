@@ -86,7 +86,9 @@ const crossOrigin = (methods: readonly string[], params: string[]) =>
  * rebound to this server's address is known by its Host, any other by its Origin. Programs send no Origin and pass.
  * Allowed origins get CORS headers on every answer, refusals too, and preflights are answered here, before any
  * token is asked for: so mount it first.
+ * @returns middleware; it answers 403 to what it keeps out, and 204 to a preflight.
  * @throws TypeError at creation, naming every fault of the options at once.
+ * @example app.use('/mcp', browserGuard({ resource: 'https://example.com/mcp', allowedOrigins: ['https://app.example.com'] }))
  */
 export const browserGuard = (options: BrowserGuardOptions): MiddlewareHandler => {
   const faults = optionFaults(options)

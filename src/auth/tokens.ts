@@ -48,6 +48,7 @@ async function verifyWithAny(
  * the token's header (`jwk`, `jku`, `x5u`) are never looked at.
  * @returns `verify`, which throws InvalidTokenError or AuthUnavailableError.
  * @throws TypeError naming every fault of the options.
+ * @example const { verify } = createTokenVerifier({ secret, issuer, audience: resource })
  */
 export function createTokenVerifier(tokens: JwtOptions): TokenVerifier {
   const faults = tokenFaults(tokens)
