@@ -100,3 +100,19 @@ export function replaceResponse(c: Context, response: Response): void {
   c.res = undefined
   c.res = response
 }
+
+/** What is wrong with an option that counts something (seconds, bytes); nothing where it is left out. */
+export const countFaults = (options: Readonly<Record<string, unknown>>): string[] =>
+  Object.entries(options)
+    .filter(([, value]) => value !== undefined)
+    .filter(([, value]) => !(Number.isSafeInteger(value) && Number(value) > 0 && Number(value) < 2 ** 31))
+    .map(([name, value]) => `${name} must be a positive integer, got ${String(value)}`)
+
+/** @throws TypeError naming every fault of the options of `what`. */
+export function refuseFaults(what: string, faults: string[]): void {
+  if (faults.length > 0) throw new TypeError(`${what}: ${faults.join('; ')}`)
+}
+
+/** What is wrong with the `sql` option: a client is a function too. */
+export const sqlFaults = (sql: unknown): string[] =>
+  typeof sql === 'function' ? [] : ['sql must be a postgres.js client, or a function that gives one']

@@ -5,7 +5,7 @@ import { browserGuard, type BrowserGuardOptions } from '../auth/origin.ts'
 import { userContext } from '../auth/user-context.ts'
 import { resolveSql, type SqlSource } from '../db/client.ts'
 import { problem } from '../errors.ts'
-import type { SessionTimeouts } from '../sessions/life-cycle.ts'
+import { DEFAULT_TIMEOUT_SECONDS, type SessionTimeouts } from '../sessions/life-cycle.ts'
 import { clients } from './clients.ts'
 import type { ApiEnv } from './env.ts'
 import { failure } from './failure.ts'
@@ -47,7 +47,9 @@ const knowCaller = (sql: SqlSource): MiddlewareHandler =>
  * ```
  */
 export function mcpApi(options: McpApiOptions): Hono<ApiEnv> {
-  const { sql, session } = options
+  const { sql, session, now = () => new Date() } = options
+  // A client for each request means a runtime that may start and stop for each one too.
+  const startedAt = 'options' in sql ? now().getTime() : null
   const api = new Hono<ApiEnv>()
   api.onError(failure)
   api.use(
@@ -58,7 +60,13 @@ export function mcpApi(options: McpApiOptions): Hono<ApiEnv> {
   )
   api.route('/initialize', initialize(sql, session))
   api.route('/clients', clients(sql))
-  api.route('/sessions', sessions(sql))
+  api.route(
+    '/sessions',
+    sessions(sql, {
+      sessionTimeoutSeconds: session?.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
+      uptimeSeconds: () => (startedAt === null ? null : Math.floor((now().getTime() - startedAt) / 1000)),
+    }),
+  )
   api.route('/me', me(sql))
   // Not notFound(), which an app that mounts this one does not see.
   api.all('*', () => problem({ code: 'not_found' }))

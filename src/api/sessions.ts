@@ -3,15 +3,29 @@ import * as z from 'zod'
 import { resolveSql, type Sql, type SqlSource } from '../db/client.ts'
 import { problem } from '../errors.ts'
 import { listSessionCalls, sessionSummary } from '../reports/calls.ts'
+import { countLiveClients } from '../reports/clients.ts'
+import { listDisconnected } from '../reports/disconnected.ts'
 import { type McpSession, sessionById } from '../reports/session.ts'
+import { sessionHealth } from '../reports/session-health.ts'
+import { listSessions } from '../reports/sessions.ts'
 import { type ReportCaller, readsCallsOf } from '../reports/visible-to.ts'
 import type { DisconnectReason } from '../sessions/life-cycle.ts'
 import { createSessionManager } from '../sessions/session-manager.ts'
 import { isUuid } from '../uuid.ts'
 import { type ApiEnv, callerOf } from './env.ts'
-import { nextCursor, pageQuery, validate } from './validate.ts'
+import { SessionQuery } from './session-query.ts'
+import { countQuery, nextCursor, pageQuery, validate } from './validate.ts'
 
-const Query = z.object(pageQuery(100, 100))
+const CallsQuery = z.object(pageQuery(100, 100))
+const DisconnectedQuery = z.object({ days: countQuery(30, 7), ...pageQuery(200, 50) })
+
+/** What the list of sessions tells of the server. */
+export interface ServerFacts {
+  /** Seconds without a call after which a session with an id on the wire ends. */
+  sessionTimeoutSeconds: number
+  /** Null where no process lives between requests. */
+  uptimeSeconds: () => number | null
+}
 
 /** An id that cannot be is unknown, like one that is not there or that somebody else's session has. */
 const find = async (sql: Sql, caller: ReportCaller, id: string): Promise<McpSession | null> =>
@@ -23,10 +37,37 @@ function reasonToEnd({ role, userId }: ReportCaller, session: McpSession): Disco
   return role === 'admin' || role === 'service' ? 'admin' : null
 }
 
-/** `/sessions`: one session with its calls and totals; and its end. */
-export const sessions = (sql: SqlSource) =>
+/** `/sessions`: who is there, who has gone, how they are doing; one session with its calls and totals; and its end. */
+export const sessions = (sql: SqlSource, { sessionTimeoutSeconds, uptimeSeconds }: ServerFacts) =>
   new Hono<ApiEnv>()
-    .get('/:id', validate('query', Query), async (c) => {
+    .get('/', validate('query', SessionQuery), async (c) => {
+      const client = resolveSql(sql, c)
+      const caller = callerOf(c)
+      const { filter, page } = c.req.valid('query')
+      const [live, { sessions, total, next }] = await Promise.all([
+        countLiveClients(client, caller),
+        listSessions(client, caller, filter, page),
+      ])
+      const uptime = uptimeSeconds()
+      return c.json({
+        // Archon's word for those that live, idle ones among them.
+        active_sessions: live.active + live.idle,
+        session_timeout: sessionTimeoutSeconds,
+        ...(uptime === null ? {} : { server_uptime_seconds: uptime }),
+        sessions,
+        total,
+        ...nextCursor(next),
+      })
+    })
+    .get('/disconnected', validate('query', DisconnectedQuery), async (c) => {
+      const { days, limit, cursor } = c.req.valid('query')
+      const page = { limit, after: cursor ?? null }
+      const { next, ...report } = await listDisconnected(resolveSql(sql, c), callerOf(c), days, page)
+      return c.json({ ...report, ...nextCursor(next) })
+    })
+    .get('/health', async (c) => c.json(await sessionHealth(resolveSql(sql, c), callerOf(c))))
+    // After those above, whose names would be ids.
+    .get('/:id', validate('query', CallsQuery), async (c) => {
       const client = resolveSql(sql, c)
       const caller = callerOf(c)
       const { limit, cursor } = c.req.valid('query')

@@ -37,14 +37,18 @@ export const jsonBody: MiddlewareHandler = async function jsonBody(c, next) {
   return await bounded(c, next)
 }
 
-/** The query of every list: how many, and from where. `position` is where, read from the cursor. */
-export const pageQuery = (maxLimit: number, defaultLimit: number) => ({
-  limit: z
+/** A whole number from 1 to `max`, as an address writes it. */
+export const countQuery = (max: number, fallback: number) =>
+  z
     .string()
     .regex(/^\d{1,9}$/, 'must be a whole number')
     .transform(Number)
-    .pipe(z.number().min(1).max(maxLimit))
-    .default(defaultLimit),
+    .pipe(z.number().min(1).max(max))
+    .default(fallback)
+
+/** The query of every list: how many, and from where. `cursor` arrives as the position that it names. */
+export const pageQuery = (maxLimit: number, defaultLimit: number) => ({
+  limit: countQuery(maxLimit, defaultLimit),
   cursor: z
     .string()
     .transform((cursor, context): Position => {

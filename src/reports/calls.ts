@@ -1,6 +1,6 @@
 import type { Queryable } from '../db/client.ts'
 import { plain } from './plain.ts'
-import { cutPage, type PageRequest, type Position } from './position.ts'
+import { comesAfter, cutPage, type PageRequest, type Position, positionColumns } from './position.ts'
 import { callsVisibleTo, type ReportCaller, visibleTo } from './visible-to.ts'
 
 /** One call: one JSON-RPC request, or one HTTP request of kind `api`. */
@@ -74,11 +74,6 @@ export async function listSessionCalls(
   sessionId: string,
   { limit, after }: PageRequest,
 ): Promise<{ calls: McpCall[]; next: Position | null }> {
-  const afterPosition =
-    after === null
-      ? sql``
-      : sql`and (call.timestamp, call.request_id)
-          < (timestamptz 'epoch' + ${after.micros}::bigint * interval '1 microsecond', ${after.id}::uuid)`
   const found = await sql<Position[]>`
     select call.request_id, call.session_id, call.kind, call.method, call.tool_name, call.status, call.error_message,
            call.timestamp, call.duration_ms,
@@ -87,12 +82,12 @@ export async function listSessionCalls(
            coalesce(call.prompt_tokens, 0) + coalesce(call.completion_tokens, 0) as total_tokens,
            trim_scale(${costOf(sql)}) as cost,
            trim_scale(round(${costOf(sql)}, 6)) as estimated_cost,
-           (extract(epoch from call.timestamp) * 1000000)::bigint as micros, call.request_id as id
+           ${positionColumns(sql, 'call.timestamp', 'call.request_id')}
     from archon_mcp_requests as call
     join archon_mcp_sessions as session on session.session_id = call.session_id
     where call.session_id = ${sessionId}
       and ${callsVisibleTo(sql, caller, 'session.user_id')}
-      ${afterPosition}
+      and ${comesAfter(sql, after, 'call.timestamp', 'call.request_id')}
     order by call.timestamp desc, call.request_id desc
     limit ${limit + 1}`
   const { rows, next } = cutPage(found, limit)

@@ -10,6 +10,9 @@ export type StatusFilter = SessionStatus | 'live' | 'all'
 const ranOut = (sql: Queryable) =>
   sql`session.last_activity < now() - make_interval(secs => session.timeout_seconds)`
 
+/** The condition that a session that lives has been without a call for so long that it counts as idle. */
+const isIdle = (sql: Queryable) => sql`session.last_activity < now() - interval '5 minutes'`
+
 /**
  * Sessions with `life.ended_at`: when they ended, by what is written or, before the sweep has come by, by their own
  * timeout. Nobody writes a session at the moment it becomes idle or runs out, so `status` is never read.
@@ -25,22 +28,43 @@ export const sessionsWithLife = (sql: Queryable) => sql`
     ) as ended_at
   ) as life`
 
+/** What a session is at this moment. */
+export const statusOf = (sql: Queryable) => sql`
+  case
+    when life.ended_at is not null then 'disconnected'
+    when ${isIdle(sql)} then 'idle'
+    else 'active'
+  end`
+
+/** How many seconds a session lasted; null while it lives. Archon wrote none for those that timed out. */
+export const durationOf = (sql: Queryable) =>
+  sql`coalesce(session.total_duration, extract(epoch from life.ended_at - session.connected_at)::integer)`
+
+/** Why a session ended; null while it lives, and where nobody wrote why. */
+export const reasonOf = (sql: Queryable) => sql`
+  coalesce(
+    session.disconnect_reason,
+    case when session.disconnected_at is null and life.ended_at is not null then 'timeout' end
+  )`
+
 /** The columns that say how a session lives, or how it ended, as the sweep would have written it. */
 export const lifeColumns = (sql: Queryable) => sql`
   session.connected_at,
   session.last_activity,
-  case
-    when life.ended_at is not null then 'disconnected'
-    when session.last_activity < now() - interval '5 minutes' then 'idle'
-    else 'active'
-  end as status,
+  ${statusOf(sql)} as status,
   life.ended_at as disconnected_at,
-  coalesce(session.total_duration, extract(epoch from life.ended_at - session.connected_at)::integer)
-    as total_duration,
-  coalesce(
-    session.disconnect_reason,
-    case when session.disconnected_at is null and life.ended_at is not null then 'timeout' end
-  ) as disconnect_reason`
+  ${durationOf(sql)} as total_duration,
+  ${reasonOf(sql)} as disconnect_reason`
+
+/**
+ * The condition that a session ended at a moment or later. Not `life.ended_at` alone: what is written and what is not
+ * yet can each be found by an index, the two together cannot.
+ */
+export const hasEndedSince = (sql: Queryable, moment: ReturnType<typeof ranOut>) => sql`
+  (
+    session.disconnected_at >= ${moment}
+    or (session.disconnected_at is null and ${ranOut(sql)} and life.ended_at >= ${moment})
+  )`
 
 /** The condition that a session has a status. */
 export function hasStatus(sql: Queryable, status: StatusFilter) {
@@ -50,9 +74,9 @@ export function hasStatus(sql: Queryable, status: StatusFilter) {
     case 'live':
       return live
     case 'active':
-      return sql`${live} and session.last_activity >= now() - interval '5 minutes'`
+      return sql`${live} and not (${isIdle(sql)})`
     case 'idle':
-      return sql`${live} and session.last_activity < now() - interval '5 minutes'`
+      return sql`${live} and ${isIdle(sql)}`
     case 'disconnected':
       return sql`(session.disconnected_at is not null or ${ranOut(sql)})`
     case 'all':

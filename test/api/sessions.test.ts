@@ -232,6 +232,28 @@ describe('DELETE /sessions/:id', () => {
     })
   })
 
+  it('writes the end whole', async () => {
+    const id = await writeSession(api.sql, { user_id: alice, connected_at: ago(600) })
+    expect((await end('Alice', id)).status).toBe(204)
+    const { session } = (await get('Alice', id)).body
+    expect(session).toMatchObject({ status: 'disconnected', disconnect_reason: 'client_disconnect' })
+    const lasted = Date.parse(session.disconnected_at!) - Date.parse(session.connected_at)
+    expect(session.total_duration).toBe(Math.round(lasted / 1000))
+    expect(lasted).toBeGreaterThanOrEqual(600_000)
+    const row = await api.sql`
+      select from archon_mcp_sessions
+      where session_id = ${id}
+        and status = 'disconnected'
+        and total_duration = extract(epoch from disconnected_at - connected_at)::integer`
+    expect(row).toHaveLength(1)
+  })
+
+  it('takes the name of another route for an unknown id', async () => {
+    for (const name of ['health', 'disconnected']) {
+      expectProblem(await end('admin', name), 404, 'session_not_found')
+    }
+  })
+
   it('lets everybody end their own', async () => {
     for (const who of ['manager of sales', 'finance', 'admin']) {
       const id = await writeSession(api.sql, { user_id: await userId(api.app, tokens[who]!) })

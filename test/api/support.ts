@@ -4,7 +4,9 @@ import { mcpApi, type McpApiOptions } from '../../src/api/mcp-api.ts'
 import type { Sql } from '../../src/db/client.ts'
 import type { CallsSummary, McpCall } from '../../src/reports/calls.ts'
 import type { McpClient } from '../../src/reports/clients.ts'
+import type { DisconnectedSession, DisconnectStatistics } from '../../src/reports/disconnected.ts'
 import type { McpSession } from '../../src/reports/session.ts'
+import type { SessionHealth } from '../../src/reports/session-health.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { optionsFor, tokenFor } from '../support/mcp.ts'
 
@@ -48,11 +50,17 @@ export const serviceToken = (): Promise<string> =>
   tokenFor('service', { sub: undefined, role: 'service_role' })
 
 /** What any of the routes may answer; a test reads what its own does. */
-export interface Body {
+export interface Body extends SessionHealth {
   session_id: string
   clients: McpClient[]
   total: number
   next_cursor?: string
+  active_sessions: number
+  session_timeout: number
+  server_uptime_seconds?: number
+  sessions: DisconnectedSession[]
+  statistics: DisconnectStatistics
+  period: { start: string; end: string; days: number }
   session: McpSession
   requests?: McpCall[]
   summary: CallsSummary
@@ -139,8 +147,29 @@ export async function writeSession(sql: Sql, row: Record<string, unknown> = {}):
   return id
 }
 
+/** A moment as answers write it. */
+export const MOMENT: unknown = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+
 /** The moment so many seconds ago. */
 export const ago = (seconds: number): Date => new Date(Date.now() - seconds * 1000)
+
+/**
+ * Follows `next_cursor` from the first page to the last.
+ * @param path with a query; the cursor is added to it.
+ * @returns the pages.
+ */
+export async function walk(app: Hono, path: string, token: string): Promise<Body[]> {
+  const pages: Body[] = []
+  let cursor: string | undefined
+  do {
+    const from = cursor === undefined ? '' : `&cursor=${cursor}`
+    const { status, body } = await send(app, `GET ${path}${from}`, { token })
+    expect(status).toBe(200)
+    pages.push(body)
+    cursor = body.next_cursor
+  } while (cursor !== undefined)
+  return pages
+}
 
 /** The id of a user, who is known from then on. */
 export async function userId(app: Hono, token: string): Promise<string> {
