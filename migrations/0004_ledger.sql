@@ -44,6 +44,10 @@ begin
         duration_ms = ended.duration_ms,
         error_message = ended.error,
         session_id = coalesce(call.session_id, ended.session),
+        client_type = coalesce(
+          call.client_type,
+          (select session.client_type from archon_mcp_sessions as session where session.session_id = ended.session)
+        ),
         hold_expires_at = null,
         hold_expired = false
     from unnest(c_id, c_status, c_duration_ms, c_error, c_session) as ended (id, status, duration_ms, error, session)
@@ -79,14 +83,17 @@ begin
       on conflict do nothing;
     end loop;
 
-    -- The newest token's word on department and role is kept, and on e-mail and name where it has one.
+    -- The newest token's word on department and role is kept, and on e-mail and name where it has one. That it
+    -- says the same is kept too, or an older token could still overwrite it.
     perform from archon_mcp_users as known
     join unnest(u_issuer, u_subject, u_email, u_name, u_department, u_role, u_claims_at)
       as seen (issuer, subject, email, name, department, role, claims_at)
       on known.issuer = seen.issuer and known.subject = seen.subject
-    where (known.email, known.name, known.claimed_department, known.claimed_role) is distinct from
-          (coalesce(seen.email, known.email), coalesce(seen.name, known.name), seen.department, seen.role)
-      and coalesce(seen.claims_at, v_now) >= coalesce(known.claims_at, '-infinity')
+    where coalesce(seen.claims_at, v_now) >= coalesce(known.claims_at, '-infinity')
+      and (known.email, known.name, known.claimed_department, known.claimed_role,
+           greatest(known.claims_at, seen.claims_at)) is distinct from
+          (coalesce(seen.email, known.email), coalesce(seen.name, known.name), seen.department, seen.role,
+           known.claims_at)
     order by known.user_id
     for no key update of known;
     if found then
@@ -95,19 +102,26 @@ begin
           name = coalesce(seen.name, known.name),
           claimed_department = seen.department,
           claimed_role = seen.role,
-          claims_at = seen.claims_at
+          claims_at = coalesce(seen.claims_at, v_now)
       from unnest(u_issuer, u_subject, u_email, u_name, u_department, u_role, u_claims_at)
         as seen (issuer, subject, email, name, department, role, claims_at)
       where known.issuer = seen.issuer and known.subject = seen.subject
-        and (known.email, known.name, known.claimed_department, known.claimed_role) is distinct from
-            (coalesce(seen.email, known.email), coalesce(seen.name, known.name), seen.department, seen.role)
-        and coalesce(seen.claims_at, v_now) >= coalesce(known.claims_at, '-infinity');
+        and coalesce(seen.claims_at, v_now) >= coalesce(known.claims_at, '-infinity')
+        and (known.email, known.name, known.claimed_department, known.claimed_role,
+             greatest(known.claims_at, seen.claims_at)) is distinct from
+            (coalesce(seen.email, known.email), coalesce(seen.name, known.name), seen.department, seen.role,
+             known.claims_at);
     end if;
 
     select array_agg(known.user_id order by seen.place)
     into v_user
     from unnest(u_issuer, u_subject) with ordinality as seen (issuer, subject, place)
     left join archon_mcp_users as known on known.issuer = seen.issuer and known.subject = seen.subject;
+
+    -- Both ids are somebody else's: such a caller is refused, and never taken for nobody.
+    if array_position(v_user, null) is not null then
+      raise exception 'a user could not be made: both ids are taken';
+    end if;
   end if;
 
   -- Cut off? `iat` counts whole seconds: a token of the very second of the cut is refused too.
@@ -141,6 +155,7 @@ begin
       select named.session_id, named.last_activity, named.timeout_seconds
       from archon_mcp_sessions as named
       where named.session_id = waiting.session
+        and waiting.refusal is null
         and named.user_id is not distinct from waiting.user_id
         and named.derived_key is null
         and named.disconnected_at is null
@@ -148,6 +163,7 @@ begin
       select derived.session_id, derived.last_activity, derived.timeout_seconds
       from archon_mcp_sessions as derived
       where derived.derived_key = waiting.key
+        and waiting.refusal is null
         and derived.disconnected_at is null
     ) as session on true;
     exit when attempt = 2 or (v_stale is null and not v_missing);
@@ -292,6 +308,7 @@ begin
     where session.disconnected_at is null
       and session.status = 'active'
       and session.last_activity < v_now - p_idle_after
+      and session.last_activity >= v_now - make_interval(secs => session.timeout_seconds)
     order by session.last_activity
     limit p_limit
     for no key update skip locked

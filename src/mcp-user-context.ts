@@ -3,7 +3,7 @@ import { ask } from './admission.ts'
 import { type AuthenticatorOptions, createAuthenticator } from './auth/authenticator.ts'
 import { browserGuard, type BrowserGuardOptions } from './auth/origin.ts'
 import { resolveSql, type SqlSource } from './db/client.ts'
-import { mcpRefusal } from './errors.ts'
+import { countFaults, mcpRefusal, refuseFaults, sqlFaults } from './errors.ts'
 import { requestIds } from './mcp/json-rpc.ts'
 import { readMessage } from './mcp/read-message.ts'
 import type { SessionTimeouts } from './sessions/life-cycle.ts'
@@ -39,6 +39,10 @@ export function mcpUserContext(
   options: McpUserContextOptions,
 ): MiddlewareHandler<{ Variables: McpVariables }> {
   const { sql, session = {}, holdSeconds, maxBodyBytes } = options
+  refuseFaults('mcpUserContext', [
+    ...sqlFaults(sql),
+    ...countFaults({ holdSeconds, maxBodyBytes, ...session }),
+  ])
   const guard = browserGuard(options)
   const authenticate = createAuthenticator(options)
 

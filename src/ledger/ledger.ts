@@ -95,8 +95,8 @@ export function createLedger(sql: Sql, options: LedgerOptions = {}): Ledger {
       requests: requests.map(({ request }) => request),
       closes: closes.map(({ call }) => call),
     }
-    // Ends are not given up: the calls ran.
-    const deadline = requests.length > 0 ? requests[0]!.deadline : Number.POSITIVE_INFINITY
+    // Ends are not given up, since the calls ran: they wait for the next group, and leave the way to requests.
+    const deadline = requests[0]?.deadline ?? Date.now() + maxWaitMs
     try {
       const verdicts = await patiently(
         (again) => runLedger(sql, group, { again, now: now() }),

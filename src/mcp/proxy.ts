@@ -15,9 +15,20 @@ export interface ProxyMcpOptions {
 // (spec 2026-07-28 basic/authorization, "Token Passthrough").
 const FORWARDED = /^(accept|content-type|last-event-id|traceparent|tracestate|mcp-.*)$/
 
+// Meant for this kit, not for its clients: cookies would land beside the dashboard's, and a challenge would send them
+// to an authorization server that is not ours.
+const NOT_FOR_CLIENTS = ['set-cookie', 'www-authenticate']
+
+/** 502 with a JSON-RPC error that echoes the ids of the message. */
+function badGateway(c: Context, message: string): Response {
+  const ids = requestIds((c.var as Partial<MessageVariables>).message ?? null)
+  const error = (id: RequestId | null) => jsonRpcError(id, 50200, message)
+  return c.json(Array.isArray(ids) ? ids.map(error) : error(ids), 502)
+}
+
 /**
  * Governs an MCP server that runs elsewhere: every request goes there without the caller's token.
- * @returns a Hono handler; 502 with a JSON-RPC error when the upstream server cannot be reached.
+ * @returns a Hono handler; 502 with a JSON-RPC error when the upstream server cannot be reached, or refuses this one.
  * @example
  * ```ts
  * app.all('/mcp', mcpUserContext(options), proxyMcp({ upstream: 'http://127.0.0.1:3000/mcp' }))
@@ -30,12 +41,17 @@ export function proxyMcp({ upstream, headers = {} }: ProxyMcpOptions): Handler {
     const forwarded = new Headers([...raw.headers].filter(([name]) => FORWARDED.test(name)))
     for (const [name, value] of Object.entries(headers)) forwarded.set(name, value)
     const body = raw.method === 'GET' || raw.method === 'HEAD' ? null : await raw.arrayBuffer()
+    let response: Response
     try {
-      return await proxy(url, { method: raw.method, headers: forwarded, body, signal: raw.signal })
+      response = await proxy(url, { method: raw.method, headers: forwarded, body, signal: raw.signal })
     } catch {
-      const ids = requestIds((c.var as Partial<MessageVariables>).message ?? null)
-      const error = (id: RequestId | null) => jsonRpcError(id, 50200, 'The upstream MCP server cannot be reached')
-      return c.json(Array.isArray(ids) ? ids.map(error) : error(ids), 502)
+      return badGateway(c, 'The upstream MCP server cannot be reached')
     }
+    if (response.status === 401) {
+      await response.body?.cancel()
+      return badGateway(c, 'The upstream MCP server does not accept the credentials of this one')
+    }
+    for (const name of NOT_FOR_CLIENTS) response.headers.delete(name)
+    return response
   }
 }

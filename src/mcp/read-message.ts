@@ -31,7 +31,8 @@ export async function readMessage(
   if (!/^application\/json\s*(;|$)/i.test(c.req.header('content-type') ?? '')) {
     return { code: 'unsupported_media_type', detail: 'Content-Type must be application/json.', id: null }
   }
-  const text = await readBounded(c.req.raw, maxBodyBytes)
+  // A middleware in front may have read it by `c.req`, which keeps it.
+  const text = c.req.raw.bodyUsed ? await c.req.text() : await readBounded(c.req.raw, maxBodyBytes)
   if (text === null) {
     return { code: 'body_too_large', detail: `The body has ${maxBodyBytes} bytes at most.`, id: null }
   }

@@ -2,7 +2,15 @@ import type { Context, MiddlewareHandler } from 'hono'
 import { ask } from '../admission.ts'
 import { resolveSql, type Sql, type SqlSource } from '../db/client.ts'
 import { DatabaseUnavailableError } from '../db/outage.ts'
-import { databaseUnavailable, mcpRefusal, type Refusal, replaceResponse } from '../errors.ts'
+import {
+  countFaults,
+  databaseUnavailable,
+  mcpRefusal,
+  type Refusal,
+  refuseFaults,
+  replaceResponse,
+  sqlFaults,
+} from '../errors.ts'
 import type { SessionDemand } from '../ledger/types.ts'
 import { isModern, type McpMessage } from '../mcp/message.ts'
 import { readMessage } from '../mcp/read-message.ts'
@@ -127,13 +135,15 @@ async function end(c: Context, sql: Sql, id: string, next: () => Promise<void>):
  * Gives each client of each user a session, in both protocol eras, and refuses one that is unknown, has ended or is
  * somebody else's, all with the same 404. Mount it after `userContext()`.
  * @returns middleware that sets `c.var.session`, `c.var.message` and `c.var.parsedBody`; 503 when the database is out.
+ * @throws TypeError at creation, naming every fault of the options.
  * @example app.all('/mcp', userContext(options), session({ sql }), serveMcp(handler))
  */
 export const session = ({
   sql,
   ...timeouts
-}: SessionOptions): MiddlewareHandler<{ Variables: SessionVariables }> =>
-  async function session(c, next) {
+}: SessionOptions): MiddlewareHandler<{ Variables: SessionVariables }> => {
+  refuseFaults('session', [...sqlFaults(sql), ...countFaults({ ...timeouts })])
+  return async function session(c, next) {
     const message = await readMessage(c)
     if (message !== null && 'code' in message) return mcpRefusal(message, message.id)
     const step = await sessionStep(c, message, timeouts)
@@ -144,3 +154,4 @@ export const session = ({
     if (refusal !== null) return mcpRefusal(refusal, requestIds(message))
     return await step.run(client, next)
   }
+}

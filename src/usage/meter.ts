@@ -1,7 +1,7 @@
 import type { Context, MiddlewareHandler } from 'hono'
 import { ask } from '../admission.ts'
 import { resolveSql, type Sql, type SqlSource } from '../db/client.ts'
-import { mcpRefusal, problem, replaceResponse } from '../errors.ts'
+import { countFaults, mcpRefusal, problem, refuseFaults, replaceResponse, sqlFaults } from '../errors.ts'
 import { newCallId } from '../ledger/call-id.ts'
 import { ledgerOf } from '../ledger/ledger.ts'
 import type { CallToOpen } from '../ledger/types.ts'
@@ -53,7 +53,9 @@ export async function meterCalls(
 ): Promise<void> {
   const close: Close = async (outcomes, otherwise) => {
     const durationMs = performance.now() - startedAt
-    await sessionOpened(c)
+    const { sessionOpened } = c.var as Partial<SessionVariables>
+    // `session()` around this meter opens the session of `initialize` after the handler; whether it can is told there.
+    if (sessionOpened !== undefined) await sessionOpened.catch(() => {})
     return await Promise.all(
       calls.map(({ call, rpcId }) => {
         const outcome = outcomes.get(rpcId) ?? otherwise
@@ -75,15 +77,6 @@ export async function meterCalls(
 const THREW = failure('the handler threw')
 const SUCCESS: Outcome = { status: 'success', error: null }
 const sessionOf = (c: Context): string | null => (c.var as Partial<SessionVariables>).session?.id ?? null
-
-/** `session()` around this meter opens the session of `initialize` after the handler: the call takes its id then. */
-async function sessionOpened(c: Context): Promise<void> {
-  try {
-    await (c.var as Partial<SessionVariables>).sessionOpened
-  } catch {
-    // Whoever runs the handler is told.
-  }
-}
 
 type Outcomes = ReadonlyMap<RequestId | null, Outcome>
 /** Closes every call: with its own outcome, or as all those whose response was not seen. */
@@ -152,14 +145,16 @@ const replaceBody = (c: Context, body: string | ReadableStream<Uint8Array>): voi
  * Records every call without judging it: an open row before the handler runs, closed when the response has ended.
  * Mount it after `userContext()`, and after `session()` where there is one.
  * @returns middleware; answers 503 when the database is out of reach, before the handler runs.
+ * @throws TypeError at creation, naming every fault of the options.
  * @example app.all('/mcp', userContext(options), meter({ sql }), serveMcp(handler))
  */
 export const meter = ({
   sql,
   kind = 'mcp',
   holdSeconds = DEFAULT_HOLD_SECONDS,
-}: MeterOptions): MiddlewareHandler =>
-  async function meter(c, next) {
+}: MeterOptions): MiddlewareHandler => {
+  refuseFaults('meter', [...sqlFaults(sql), ...countFaults({ holdSeconds })])
+  return async function meter(c, next) {
     const client = resolveSql(sql, c)
     const startedAt = performance.now()
     if (kind === 'api') {
@@ -186,3 +181,4 @@ export const meter = ({
     if (refusal !== null) return mcpRefusal(refusal, requestIds(message))
     return await meterCalls(c, client, calls, next, startedAt)
   }
+}

@@ -55,7 +55,7 @@ export function derived(name: string, version: string | null = '1.0', timeoutSec
 }
 
 /** The same client, and how many statements went through it. */
-export function counting(sql: Sql): { sql: Sql; statements(): number } {
+export function counting(sql: Sql): { sql: Sql; statements: () => number } {
   let count = 0
   const counted = new Proxy(sql, {
     apply(target, self, args: unknown[]) {

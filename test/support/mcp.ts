@@ -1,10 +1,10 @@
 import { SignJWT } from 'jose'
 import { McpServer, createMcpHandler } from '@modelcontextprotocol/server'
-import { Hono } from 'hono'
+import { type Handler, Hono } from 'hono'
 import * as z from 'zod'
 import { mcpUserContext, type McpUserContextOptions } from '../../src/mcp-user-context.ts'
 import { serveMcp } from '../../src/mcp/serve-mcp.ts'
-import type { Sql } from '../../src/db/client.ts'
+import type { Sql, SqlSource } from '../../src/db/client.ts'
 import type { McpVariables } from '../../src/variables.ts'
 import { ISSUER, RESOURCE, SECRET } from './issuer.ts'
 
@@ -24,9 +24,11 @@ export async function tokenFor(name: string, claims: Record<string, unknown> = {
   return await jwt.sign(new TextEncoder().encode(SECRET))
 }
 
+const TOKENS = { secret: SECRET, issuer: ISSUER, audience: RESOURCE }
+
 export const optionsFor = (sql: Sql): McpUserContextOptions => ({
   sql,
-  tokens: { secret: SECRET, issuer: ISSUER, audience: RESOURCE },
+  tokens: TOKENS,
   resource: RESOURCE,
 })
 
@@ -52,6 +54,18 @@ export function mcpApp(sql: Sql, options: Partial<McpUserContextOptions> = {}) {
     serveMcp(handler),
   )
 }
+
+/** The kit in front of any handler. */
+export const appWith = (
+  sql: SqlSource,
+  handler: Handler<{ Variables: McpVariables }>,
+  options: Partial<McpUserContextOptions> = {},
+) =>
+  new Hono<{ Variables: McpVariables }>().all(
+    '/mcp',
+    mcpUserContext({ tokens: TOKENS, resource: RESOURCE, sql, ...options }),
+    handler,
+  )
 
 interface Call {
   token?: string | undefined
