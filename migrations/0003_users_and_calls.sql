@@ -48,19 +48,45 @@ create unique index archon_mcp_sessions_derived
 do $$
 declare
   v_check record;
+  v_words text;
+  v_attempt text;
 begin
   for v_check in
-    select conname, pg_get_constraintdef(oid) as definition
-    from pg_constraint
-    where conrelid = 'archon_mcp_requests'::regclass
-      and contype = 'c'
-      and conkey = array[(
+    select rule.conname as name, pg_get_constraintdef(rule.oid) as definition,
+           obj_description(rule.oid, 'pg_constraint') as comment
+    from pg_constraint as rule
+    where rule.conrelid = 'archon_mcp_requests'::regclass
+      and rule.contype = 'c'
+      and rule.conkey = array[(
         select attnum from pg_attribute where attrelid = 'archon_mcp_requests'::regclass and attname = 'status'
       )]
   loop
+    execute format('alter table archon_mcp_requests drop constraint %I', v_check.name);
+    -- Postgres prints `in (...)` in words that, read again, print otherwise. Kept are the words that print the same.
+    v_words := v_check.definition;
+    v_attempt := format('check (status in (%s))', (
+      select string_agg(value[1], ', ')
+      from regexp_matches(v_check.definition, '(''(?:[^'']|'''')*'')', 'g') as value
+    ));
+    begin
+      execute 'alter table archon_mcp_requests add constraint archon_mcp_attempt ' || v_attempt || ' not valid';
+      if v_check.definition || ' NOT VALID' = (
+        select pg_get_constraintdef(rule.oid)
+        from pg_constraint as rule
+        where rule.conrelid = 'archon_mcp_requests'::regclass and rule.conname = 'archon_mcp_attempt'
+      ) then
+        v_words := v_attempt;
+      end if;
+      alter table archon_mcp_requests drop constraint archon_mcp_attempt;
+    exception
+      when syntax_error or datatype_mismatch then null; -- a check that names no values
+    end;
     insert into archon_mcp_adopted (kind, name, definition)
-    values ('check', v_check.conname, v_check.definition);
-    execute format('alter table archon_mcp_requests drop constraint %I', v_check.conname);
+    values (
+      'check', v_check.name,
+      format('alter table archon_mcp_requests add constraint %I %s; ', v_check.name, v_words)
+        || format('comment on constraint %I on archon_mcp_requests is %L', v_check.name, v_check.comment)
+    );
   end loop;
 end
 $$;
@@ -80,7 +106,8 @@ alter table archon_mcp_requests
   add column hold_expired boolean not null default false,
   add constraint archon_mcp_requests_kind check (kind in ('mcp', 'api'));
 create index archon_mcp_requests_user on archon_mcp_requests (user_id, timestamp desc) where user_id is not null;
-create index archon_mcp_requests_open on archon_mcp_requests (hold_expires_at) where status = 'open';
+-- Open calls are few: the sweep reads all of them, and a limit of calls in flight those of one user.
+create index archon_mcp_requests_open on archon_mcp_requests (user_id, hold_expires_at) where status = 'open';
 
 -- Archon's rows know their user through the session.
 update archon_mcp_requests as call
@@ -90,10 +117,10 @@ set user_id = session.user_id,
 from archon_mcp_sessions as session
 where session.session_id = call.session_id;
 
--- What an earlier way down set aside.
+-- What an earlier way down set aside. A row that stayed with Archon and was deleted there does not come back.
 insert into archon_mcp_users
-select (jsonb_populate_record(null::archon_mcp_users, content)).*
-from archon_mcp_take_back(3, 'archon_mcp_users') as content
+select (jsonb_populate_record(null::archon_mcp_users, taken.content)).*
+from archon_mcp_take_back(3, 'archon_mcp_users') as taken
 on conflict do nothing;
 update archon_mcp_sessions as session
 set era = kept.era,
@@ -101,42 +128,77 @@ set era = kept.era,
     client_name = kept.client_name,
     timeout_seconds = kept.timeout_seconds,
     derived_key = kept.derived_key
-from archon_mcp_take_back(3, 'archon_mcp_sessions') as content
-cross join jsonb_populate_record(null::archon_mcp_sessions, content) as kept
+from archon_mcp_take_back(3, 'archon_mcp_sessions') as taken
+cross join jsonb_populate_record(null::archon_mcp_sessions, taken.content) as kept
 where session.session_id = kept.session_id;
-insert into archon_mcp_requests
-  (request_id, session_id, method, tool_name, prompt_tokens, completion_tokens, estimated_cost, timestamp,
-   duration_ms, status, error_message, kind, user_id, department, client_type, cost, reserved_tokens,
-   reserved_cost, hold_expires_at, hold_expired)
-select kept.request_id, kept.session_id, kept.method, kept.tool_name, kept.prompt_tokens, kept.completion_tokens,
-       kept.estimated_cost, kept.timestamp, kept.duration_ms, kept.status, kept.error_message, kept.kind,
-       kept.user_id, kept.department, kept.client_type, kept.cost, kept.reserved_tokens, kept.reserved_cost,
-       kept.hold_expires_at, kept.hold_expired
-from archon_mcp_take_back(3, 'archon_mcp_requests') as content
-cross join jsonb_populate_record(null::archon_mcp_requests, content) as kept
-where kept.session_id is null
-   or exists (select from archon_mcp_sessions as session where session.session_id = kept.session_id)
-on conflict (request_id) do update
-set kind = excluded.kind,
-    user_id = excluded.user_id,
-    department = excluded.department,
-    client_type = excluded.client_type,
-    cost = excluded.cost,
-    reserved_tokens = excluded.reserved_tokens,
-    reserved_cost = excluded.reserved_cost,
-    hold_expired = excluded.hold_expired;
+create temporary table archon_mcp_taken on commit drop as
+select kept.*, taken.gone
+from archon_mcp_take_back(3, 'archon_mcp_requests') as taken
+cross join jsonb_populate_record(null::archon_mcp_requests, taken.content) as kept;
+update archon_mcp_requests as call
+set kind = taken.kind,
+    user_id = taken.user_id,
+    department = taken.department,
+    client_type = taken.client_type,
+    cost = taken.cost,
+    reserved_tokens = taken.reserved_tokens,
+    reserved_cost = taken.reserved_cost,
+    hold_expires_at = taken.hold_expires_at,
+    hold_expired = taken.hold_expired
+from archon_mcp_taken as taken
+where call.request_id = taken.request_id and not taken.gone;
+do $$
+declare
+  v_triggers constant text := archon_mcp_hush('archon_mcp_requests');
+begin
+  insert into archon_mcp_requests
+    (request_id, session_id, method, tool_name, prompt_tokens, completion_tokens, estimated_cost, timestamp,
+     duration_ms, status, error_message, kind, user_id, department, client_type, cost, reserved_tokens,
+     reserved_cost, hold_expires_at, hold_expired)
+  select taken.request_id, taken.session_id, taken.method, taken.tool_name, taken.prompt_tokens,
+         taken.completion_tokens, taken.estimated_cost, taken.timestamp, taken.duration_ms, taken.status,
+         taken.error_message, taken.kind, taken.user_id, taken.department, taken.client_type, taken.cost,
+         taken.reserved_tokens, taken.reserved_cost, taken.hold_expires_at, taken.hold_expired
+  from archon_mcp_taken as taken
+  where taken.gone
+    and (taken.session_id is null
+      or exists (select from archon_mcp_sessions as session where session.session_id = taken.session_id))
+  on conflict (request_id) do nothing;
+  execute v_triggers;
+end
+$$;
+drop table archon_mcp_taken;
+
+select archon_mcp_remember('archon_mcp_users');
 
 -- migrate:down
+-- Nobody writes between the look at the rows and their end.
+lock table archon_mcp_users, archon_mcp_sessions, archon_mcp_requests;
+select archon_mcp_refuse_additions('archon_mcp_users');
 select archon_mcp_set_aside_rows(3, 'archon_mcp_users');
-select archon_mcp_set_aside_rows(3, 'archon_mcp_sessions', 'kept.era is not null or kept.timeout_seconds <> 86400');
-select archon_mcp_set_aside_rows(3, 'archon_mcp_requests', 'kept.kind is not null');
+select archon_mcp_set_aside_rows(
+  3, 'archon_mcp_sessions',
+  'kept.timeout_seconds <> 86400
+   or coalesce(kept.era, kept.protocol_version, kept.client_name, kept.derived_key) is not null',
+  'false'
+);
 -- The old shape has no open calls and no call outside a session.
+select archon_mcp_set_aside_rows(
+  3, 'archon_mcp_requests',
+  'kept.kind is not null or kept.status = ''open'' or kept.session_id is null',
+  'kept.status = ''open'' or kept.session_id is null'
+);
 delete from archon_mcp_requests where status = 'open' or session_id is null;
 drop index archon_mcp_requests_open;
 drop index archon_mcp_requests_user;
 alter table archon_mcp_requests
   drop constraint archon_mcp_requests_kind,
-  drop constraint archon_mcp_requests_status,
+  drop constraint archon_mcp_requests_status;
+select archon_mcp_refuse_additions('archon_mcp_requests', array[
+  'kind', 'user_id', 'department', 'client_type', 'cost', 'reserved_tokens', 'reserved_cost', 'hold_expires_at',
+  'hold_expired'
+]);
+alter table archon_mcp_requests
   drop column hold_expired,
   drop column hold_expires_at,
   drop column reserved_cost,
@@ -149,17 +211,21 @@ alter table archon_mcp_requests
   alter column session_id set not null;
 do $$
 declare
-  v_check record;
+  v_check text;
 begin
-  for v_check in delete from archon_mcp_adopted where kind = 'check' returning name, definition loop
-    execute format('alter table archon_mcp_requests add constraint %I %s', v_check.name, v_check.definition);
+  for v_check in delete from archon_mcp_adopted where kind = 'check' returning definition loop
+    execute v_check;
   end loop;
 end
 $$;
 drop index archon_mcp_sessions_derived;
 alter table archon_mcp_sessions
   drop constraint archon_mcp_sessions_timeout,
-  drop constraint archon_mcp_sessions_era,
+  drop constraint archon_mcp_sessions_era;
+select archon_mcp_refuse_additions('archon_mcp_sessions', array[
+  'era', 'protocol_version', 'client_name', 'timeout_seconds', 'derived_key'
+]);
+alter table archon_mcp_sessions
   drop column derived_key,
   drop column timeout_seconds,
   drop column client_name,

@@ -4,6 +4,14 @@
 
 -- migrate:up
 
+-- Whether a limit counts a call.
+create function archon_mcp_counts(p_method text) returns boolean
+language sql
+immutable
+as $$
+  select p_method not in ('initialize', 'server/discover', 'ping', 'subscriptions/listen')
+$$;
+
 -- Arrays of one prefix belong together, element by element:
 --   c_  calls that have ended        u_  callers, each once
 --   r_  requests that wait (r_caller counts into u_, null for nobody)
@@ -16,7 +24,7 @@ create function archon_mcp_ledger(
   u_issuer text[], u_subject text[], u_first_id uuid[], u_fallback_id uuid[],
   u_email text[], u_name text[], u_department text[], u_role text[], u_claims_at timestamptz[],
   r_caller integer[], r_issued_at timestamptz[], r_session uuid[], r_derived_key text[], r_client text[],
-  r_recorded_session uuid[], r_timeout_seconds integer[],
+  r_recorded_session uuid[], r_timeout_seconds integer[], r_max_sessions integer[], r_max_in_flight integer[],
   o_request integer[], o_id uuid[], o_method text[], o_tool text[], o_kind text[], o_hold_seconds integer[]
 ) returns table (
   request integer, verdict text, user_id uuid, email text, name text, department text, role text, session_id uuid
@@ -36,6 +44,10 @@ declare
   v_stale uuid[];
   v_missing boolean;
   v_again integer[];   -- requests whose calls are on record already
+  v_in_flight integer[] := '{}'; -- by caller
+  v_calls integer;
+  v_open integer;
+  v_place integer;
 begin
   -- Calls that have ended. One that the sweep closed meanwhile is corrected.
   if cardinality(c_id) > 0 then
@@ -124,6 +136,16 @@ begin
     end if;
   end if;
 
+  -- Counting a user's calls in flight is exact only when nobody else opens one meanwhile.
+  perform from archon_mcp_users as known
+  where known.user_id in (
+    select v_user[waiting.caller]
+    from unnest(r_caller, r_max_in_flight) as waiting (caller, max_in_flight)
+    where waiting.max_in_flight is not null
+  )
+  order by known.user_id
+  for no key update;
+
   -- Cut off? `iat` counts whole seconds: a token of the very second of the cut is refused too.
   select array_agg(known.user_id order by waiting.place),
          array_agg(
@@ -168,6 +190,17 @@ begin
     ) as session on true;
     exit when attempt = 2 or (v_stale is null and not v_missing);
 
+    -- At most so many sessions each: whoever opens one for a user does it alone.
+    perform from archon_mcp_users as known
+    where v_missing
+      and known.user_id in (
+        select wanted.user_id
+        from unnest(v_request_user, v_key, r_max_sessions) as wanted (user_id, key, max_sessions)
+        where wanted.key is not null and wanted.max_sessions is not null
+      )
+    order by known.user_id
+    for no key update;
+
     if v_stale is not null then
       perform archon_mcp_end_stale_sessions(v_stale, v_now);
     end if;
@@ -193,6 +226,15 @@ begin
     left join archon_mcp_users as known on known.user_id = missing.user_id
     order by missing.key
     on conflict do nothing;
+    perform archon_mcp_replace_sessions(limited.user_id, limited.max_sessions, v_now)
+    from (
+      select wanted.user_id, min(wanted.max_sessions) as max_sessions
+      from unnest(v_request_user, v_refusal, v_key, r_max_sessions) as wanted (user_id, refusal, key, max_sessions)
+      where v_missing and wanted.key is not null and wanted.refusal is null
+      group by wanted.user_id
+      having min(wanted.max_sessions) is not null
+      order by wanted.user_id
+    ) as limited;
   end loop;
 
   -- One write a second keeps last_activity true enough; one a call would rewrite its indexes each time.
@@ -216,6 +258,34 @@ begin
     from unnest(o_request, o_id) as waiting (request, id)
     join archon_mcp_requests as call on call.request_id = waiting.id;
   end if;
+
+  -- Calls in flight, in the order of the requests. Discovery and the like count nothing: a refused one would cost
+  -- a client its connection, and a subscription stays open by its nature.
+  for v_place in
+    select waiting.place
+    from unnest(r_caller, r_max_in_flight, v_refusal) with ordinality as waiting (caller, max_in_flight, refusal, place)
+    where waiting.caller is not null and waiting.max_in_flight is not null and waiting.refusal is null
+    order by waiting.place
+  loop
+    select count(*) into v_calls
+    from unnest(o_request, o_method) as waiting (request, method)
+    where waiting.request = v_place and archon_mcp_counts(waiting.method);
+    continue when v_calls = 0 or v_place = any (v_again);
+    if v_in_flight[r_caller[v_place]] is null then
+      select count(*) into v_open
+      from archon_mcp_requests as call
+      where call.user_id = v_request_user[v_place]
+        and call.status = 'open'
+        and call.hold_expires_at > v_now
+        and archon_mcp_counts(call.method);
+      v_in_flight[r_caller[v_place]] := v_open;
+    end if;
+    if v_in_flight[r_caller[v_place]] + v_calls > r_max_in_flight[v_place] then
+      v_refusal[v_place] := 'too_many_calls';
+    else
+      v_in_flight[r_caller[v_place]] := v_in_flight[r_caller[v_place]] + v_calls;
+    end if;
+  end loop;
 
   return query
   with judged as (
@@ -279,6 +349,106 @@ as $$
     returning 1
   )
   select count(*) from ended
+$$;
+
+-- Ends a user's sessions beyond the newest p_max, the one without a call for longest first. Those whose time was
+-- over before make room by themselves.
+create function archon_mcp_replace_sessions(p_user_id uuid, p_max integer, p_now timestamptz) returns bigint
+language sql
+as $$
+  select archon_mcp_end_stale_sessions(
+    array(
+      select session.session_id
+      from archon_mcp_sessions as session
+      where session.user_id = p_user_id
+        and session.disconnected_at is null
+        and session.last_activity < p_now - make_interval(secs => session.timeout_seconds)
+    ),
+    p_now
+  );
+
+  with surplus as (
+    select session.session_id
+    from archon_mcp_sessions as session
+    where session.user_id = p_user_id
+      and session.disconnected_at is null
+    order by session.last_activity desc, session.connected_at desc, session.session_id
+    offset p_max
+  ), locked as (
+    select session.session_id
+    from archon_mcp_sessions as session
+    where session.session_id in (select surplus.session_id from surplus)
+      and session.disconnected_at is null
+    order by session.session_id
+    for no key update
+  ), ended as (
+    update archon_mcp_sessions as session
+    set status = 'disconnected',
+        disconnect_reason = 'replaced',
+        disconnected_at = p_now,
+        total_duration = extract(epoch from p_now - session.connected_at)::integer
+    from locked
+    where session.session_id = locked.session_id
+    returning 1
+  )
+  select count(*) from ended
+$$;
+
+-- Opens a session that has its id on the wire. False when the id is somebody else's or of a session that has ended;
+-- sent again after a lost answer, it finds its own.
+create function archon_mcp_open_session(
+  p_now timestamptz, p_session_id uuid, p_user_id uuid, p_user_email text, p_user_name text, p_client_type text,
+  p_client_name text, p_client_version text, p_capabilities jsonb, p_metadata jsonb, p_protocol_version text,
+  p_timeout_seconds integer, p_max_sessions integer
+) returns boolean
+language plpgsql
+as $$
+declare
+  v_now constant timestamptz := coalesce(p_now, clock_timestamp());
+begin
+  if p_max_sessions is not null then
+    perform from archon_mcp_users as known where known.user_id = p_user_id for no key update;
+  end if;
+  insert into archon_mcp_sessions
+    (session_id, user_id, user_email, user_name, client_type, client_name, client_version, client_capabilities,
+     metadata, era, protocol_version, timeout_seconds, connected_at, last_activity)
+  values
+    (p_session_id, p_user_id, p_user_email, p_user_name, p_client_type, p_client_name, p_client_version,
+     p_capabilities, p_metadata, '2025-11-25', p_protocol_version, p_timeout_seconds, v_now, v_now)
+  on conflict (session_id) do nothing;
+  if not found then
+    return exists (
+      select from archon_mcp_sessions as session
+      where session.session_id = p_session_id
+        and session.user_id is not distinct from p_user_id
+        and session.derived_key is null
+        and session.disconnected_at is null
+    );
+  end if;
+  if p_max_sessions is not null and p_user_id is not null then
+    perform archon_mcp_replace_sessions(p_user_id, p_max_sessions, v_now);
+  end if;
+  return true;
+end
+$$;
+
+-- Ends a session for a reason, unless its time was over before.
+create function archon_mcp_end_session(p_now timestamptz, p_session_id uuid, p_reason text) returns boolean
+language plpgsql
+as $$
+declare
+  v_now constant timestamptz := coalesce(p_now, clock_timestamp());
+begin
+  perform archon_mcp_end_stale_sessions(array[p_session_id], v_now);
+  update archon_mcp_sessions as session
+  set status = 'disconnected',
+      disconnect_reason = p_reason,
+      disconnected_at = v_now,
+      total_duration = extract(epoch from v_now - session.connected_at)::integer
+  where session.session_id = p_session_id
+    and session.disconnected_at is null;
+  return found;
+end
 $$;
 
 -- Closes what nobody came back for, a bounded step at a time, on any number of instances at once.
@@ -347,7 +517,10 @@ begin
   for routine in
     select oid::regprocedure from pg_proc
     where pronamespace = current_schema()::regnamespace
-      and proname in ('archon_mcp_ledger', 'archon_mcp_end_stale_sessions', 'archon_mcp_sweep')
+      and proname in (
+        'archon_mcp_ledger', 'archon_mcp_counts', 'archon_mcp_end_stale_sessions', 'archon_mcp_replace_sessions',
+        'archon_mcp_open_session', 'archon_mcp_end_session', 'archon_mcp_sweep'
+      )
   loop
     execute format('revoke all on function %s from public, anon, authenticated', routine);
     execute format('grant execute on function %s to service_role', routine);
@@ -357,5 +530,9 @@ $$;
 
 -- migrate:down
 drop function archon_mcp_sweep;
+drop function archon_mcp_end_session;
+drop function archon_mcp_open_session;
+drop function archon_mcp_replace_sessions;
 drop function archon_mcp_end_stale_sessions;
 drop function archon_mcp_ledger;
+drop function archon_mcp_counts;

@@ -3,8 +3,8 @@ import type { Sql } from './db/client.ts'
 import { DatabaseUnavailableError } from './db/outage.ts'
 import { databaseUnavailable, type Refusal } from './errors.ts'
 import { ledgerOf } from './ledger/ledger.ts'
-import type { CallToOpen, SessionDemand } from './ledger/types.ts'
-import { requireVar, type Role, type UserVariables } from './variables.ts'
+import type { CallToOpen, LedgerRefusal, SessionDemand } from './ledger/types.ts'
+import { type Caller, requireVar, type Role, type UserVariables } from './variables.ts'
 
 /** What the middlewares of one request want of the ledger. */
 export interface Demand {
@@ -12,6 +12,8 @@ export interface Demand {
   /** The session that another middleware asked for already. */
   recordedSession?: string | null
   calls: CallToOpen[]
+  /** Calls of the user in flight at most. */
+  maxCallsInFlight?: number | null
 }
 
 /**
@@ -23,11 +25,7 @@ export async function ask(c: Context, sql: Sql, demand: Demand): Promise<Refusal
   const caller = requireVar(c, 'caller', 'userContext()')
   try {
     const verdict = await ledgerOf(sql).admit({ caller: caller.identity, ...demand })
-    if (!verdict.admitted) {
-      return verdict.code === 'invalid_token'
-        ? { code: verdict.code, headers: { 'www-authenticate': caller.invalidTokenChallenge } }
-        : { code: verdict.code }
-    }
+    if (!verdict.admitted) return refusalOf(verdict.code, caller, demand)
     if (demand.session !== null)
       c.set('session', verdict.sessionId === null ? null : { id: verdict.sessionId })
     tellTools(c, verdict.user, verdict.sessionId)
@@ -35,6 +33,26 @@ export async function ask(c: Context, sql: Sql, demand: Demand): Promise<Refusal
   } catch (error) {
     if (!(error instanceof DatabaseUnavailableError)) throw error
     return databaseUnavailable(error)
+  }
+}
+
+/** How soon a call may have ended, and with it made room for another. */
+const IN_FLIGHT_RETRY_SECONDS = 1
+
+function refusalOf(code: LedgerRefusal, caller: Caller, { maxCallsInFlight }: Demand): Refusal {
+  switch (code) {
+    case 'invalid_token':
+      return { code, headers: { 'www-authenticate': caller.invalidTokenChallenge } }
+    case 'too_many_calls':
+      return {
+        code,
+        detail: `At most ${maxCallsInFlight} calls of a user run at once; try again when one of them has ended.`,
+        retryAfterSeconds: IN_FLIGHT_RETRY_SECONDS,
+        data: { kind: 'in_flight', limit: maxCallsInFlight, remaining: 0 },
+      }
+    case 'blocked':
+    case 'session_not_found':
+      return { code }
   }
 }
 

@@ -37,7 +37,7 @@ function parse<T extends ParseArgsOptionsConfig>(args: string[], options: T) {
 async function withDatabase(run: (sql: Sql) => Promise<void>): Promise<void> {
   const given = variable('DATABASE_URL')
   const server = given === undefined ? await useTrialServer(TRIAL_FOLDER) : undefined
-  const sql = connect(given ?? server?.ownerUrl ?? '', { max: 1 })
+  const sql = connect(given ?? server?.ownerUrl ?? '', { max: 1, onNotice: say })
   try {
     await run(sql)
   } finally {

@@ -21,6 +21,7 @@ const REFUSALS = {
   session_required: { status: 400, rpc: -32000, title: 'Mcp-Session-Id header is required' },
   session_not_found: { status: 404, rpc: -32001, title: 'Session not found' },
   not_found: { status: 404, rpc: 40400, title: 'Not found' },
+  too_many_calls: { status: 429, rpc: 42900, title: 'Too many calls at once' },
   auth_unavailable: { status: 503, rpc: 50300, title: 'Tokens cannot be verified right now' },
   database_unavailable: { status: 503, rpc: 50301, title: 'The database is out of reach right now' },
   internal: { status: 500, rpc: -32603, title: 'Internal error' },
@@ -36,6 +37,8 @@ export interface Refusal {
   detail?: string | undefined
   /** Sent as `Retry-After`. */
   retryAfterSeconds?: number | undefined
+  /** For programs: told beside the code, as the `data` of a JSON-RPC error or as members of problem details. */
+  data?: Record<string, unknown> | undefined
   /** Further response headers, such as `WWW-Authenticate`. */
   headers?: Record<string, string> | undefined
 }
@@ -58,6 +61,7 @@ export function mcpRefusal(refusal: Refusal, ids: RequestId | null | RequestId[]
   const message = refusal.detail ?? title
   const data = {
     code: refusal.code,
+    ...refusal.data,
     ...(refusal.retryAfterSeconds === undefined
       ? {}
       : { retry_after_ms: Math.ceil(refusal.retryAfterSeconds * 1000) }),
@@ -81,6 +85,7 @@ export function problem(refusal: Refusal, extra: Record<string, unknown> = {}): 
     ...(refusal.detail === undefined ? {} : { detail: refusal.detail }),
     code: refusal.code,
     request_id: crypto.randomUUID(),
+    ...refusal.data,
     ...extra,
   }
   return new Response(JSON.stringify(body), {

@@ -13,7 +13,7 @@ export { type McpHandler, serveMcp } from './mcp/serve-mcp.ts'
 export type { McpCall } from './reports/calls.ts'
 export type { McpClient } from './reports/clients.ts'
 export type { McpSession } from './reports/session.ts'
-export type { DisconnectReason, SessionTimeouts } from './sessions/life-cycle.ts'
+export type { DisconnectReason, SessionRules } from './sessions/life-cycle.ts'
 export {
   type CreateSession,
   createSessionManager,

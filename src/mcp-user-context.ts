@@ -6,7 +6,7 @@ import { resolveSql, type SqlSource } from './db/client.ts'
 import { countFaults, mcpRefusal, refuseFaults, sqlFaults } from './errors.ts'
 import { requestIds } from './mcp/json-rpc.ts'
 import { readMessage } from './mcp/read-message.ts'
-import type { SessionTimeouts } from './sessions/life-cycle.ts'
+import type { SessionRules } from './sessions/life-cycle.ts'
 import { sessionStep } from './sessions/session.ts'
 import { callsOf, meterCalls } from './usage/meter.ts'
 import { type McpVariables, setUser } from './variables.ts'
@@ -15,10 +15,15 @@ import { type McpVariables, setUser } from './variables.ts'
 export interface McpUserContextOptions extends AuthenticatorOptions, BrowserGuardOptions {
   /** One pool on Node and Bun; on Workers a function that gives the client of the request. */
   sql: SqlSource
-  /** How long sessions live without a call. */
-  session?: SessionTimeouts
+  /** How long sessions live without a call, and how many a user may have. */
+  session?: SessionRules
   /** Seconds after which a call that never ends is closed as a timeout. @default 300 */
   holdSeconds?: number
+  /**
+   * Calls of one user that may run at once; a further one is refused with 429. Discovery does not count.
+   * @default no limit
+   */
+  maxCallsInFlight?: number
   /** Bound of a POST body in bytes. @default 4 MiB */
   maxBodyBytes?: number
 }
@@ -38,10 +43,10 @@ export interface McpUserContextOptions extends AuthenticatorOptions, BrowserGuar
 export function mcpUserContext(
   options: McpUserContextOptions,
 ): MiddlewareHandler<{ Variables: McpVariables }> {
-  const { sql, session = {}, holdSeconds, maxBodyBytes } = options
+  const { sql, session = {}, holdSeconds, maxBodyBytes, maxCallsInFlight } = options
   refuseFaults('mcpUserContext', [
     ...sqlFaults(sql),
-    ...countFaults({ holdSeconds, maxBodyBytes, ...session }),
+    ...countFaults({ holdSeconds, maxBodyBytes, maxCallsInFlight, ...session }),
   ])
   const guard = browserGuard(options)
   const authenticate = createAuthenticator(options)
@@ -65,7 +70,11 @@ export function mcpUserContext(
     const calls = callsOf(message, holdSeconds)
     const startedAt = performance.now()
     c.set('session', null)
-    const refusal = await ask(c, client, { session: step.demand, calls: calls.map(({ call }) => call) })
+    const refusal = await ask(c, client, {
+      session: step.demand,
+      calls: calls.map(({ call }) => call),
+      maxCallsInFlight: maxCallsInFlight ?? null,
+    })
     if (refusal !== null) return mcpRefusal(refusal, ids)
     await meterCalls(c, client, calls, () => step.run(client, next), startedAt)
   }

@@ -2,7 +2,7 @@ import { Hono } from 'hono'
 import * as z from 'zod'
 import { resolveSql, type SqlSource } from '../db/client.ts'
 import { problem } from '../errors.ts'
-import type { SessionTimeouts } from '../sessions/life-cycle.ts'
+import type { SessionRules } from '../sessions/life-cycle.ts'
 import { createSessionManager, type SessionOwner } from '../sessions/session-manager.ts'
 import type { ApiEnv } from './env.ts'
 import { invalid, label, uuid, validate } from './validate.ts'
@@ -20,7 +20,7 @@ const UserContextBody = z.object({
 })
 
 /** `/initialize`: opens a session for the caller; a program may open one for a user, or for nobody. */
-export const initialize = (sql: SqlSource, { timeoutSeconds }: SessionTimeouts = {}) =>
+export const initialize = (sql: SqlSource, { timeoutSeconds, maxPerUser }: SessionRules = {}) =>
   new Hono<ApiEnv>().post('/', validate('json', Body), async (c) => {
     const { client_info, user_context = null } = c.req.valid('json')
     const { caller, user } = c.var
@@ -41,6 +41,7 @@ export const initialize = (sql: SqlSource, { timeoutSeconds }: SessionTimeouts =
       clientInfo: client_info ?? {},
       ...(owner === null ? {} : { userContext: owner }),
       ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
+      maxPerUser,
     })
     return c.json({ session_id: sessionId }, 201)
   })

@@ -5,7 +5,7 @@ import { browserGuard, type BrowserGuardOptions } from '../auth/origin.ts'
 import { userContext } from '../auth/user-context.ts'
 import { resolveSql, type SqlSource } from '../db/client.ts'
 import { problem } from '../errors.ts'
-import { DEFAULT_TIMEOUT_SECONDS, type SessionTimeouts } from '../sessions/life-cycle.ts'
+import { DEFAULT_TIMEOUT_SECONDS, type SessionRules } from '../sessions/life-cycle.ts'
 import { clients } from './clients.ts'
 import type { ApiEnv } from './env.ts'
 import { failure } from './failure.ts'
@@ -19,7 +19,7 @@ export interface McpApiOptions extends AuthenticatorOptions, BrowserGuardOptions
   /** One pool on Node and Bun; on Workers a function that gives the client of the request. */
   sql: SqlSource
   /** How long sessions live without a call. */
-  session?: SessionTimeouts
+  session?: SessionRules
 }
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']

@@ -30,7 +30,13 @@ export interface ConnectOptions {
    * connecting: postgres.js never gives back the place in its pool of a socket that failed before it was returned.
    */
   socket?: ((target: { host: string[]; port: number[] }) => unknown) | undefined
+  /** Told of warnings, and of what a statement says by itself, such as how many rows a migration set aside. */
+  onNotice?: ((message: string) => void) | undefined
 }
+
+// `if not exists` and the like have codes of their own, and say what was asked for.
+const isWorthTelling = ({ severity, code }: postgres.Notice): boolean =>
+  severity === 'WARNING' || code === '00000'
 
 /**
  * Opens a client with the settings of this kit. It connects at the first query.
@@ -41,13 +47,15 @@ export interface ConnectOptions {
  * @example const sql = connect(process.env.DATABASE_URL, { max: 20 })
  */
 export function connect(url: string, options: ConnectOptions = {}): Sql {
-  const { max = 10, connectTimeout = 10, idleTimeout, prepare = true, socket } = options
+  const { max = 10, connectTimeout = 10, idleTimeout, prepare = true, socket, onNotice } = options
   return postgres(url, {
     max,
     connect_timeout: connectTimeout,
     prepare,
     fetch_types: false,
-    onnotice: () => {},
+    onnotice: (notice) => {
+      if (isWorthTelling(notice)) onNotice?.(notice['message'] ?? '')
+    },
     connection: { application_name: 'mcp-user-context' },
     ...(idleTimeout === undefined ? {} : { idle_timeout: idleTimeout }),
     ...(socket === undefined ? {} : { socket }),

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { errorField, type Queryable, type Sql } from './client.ts'
+import { errorCode, errorField, type Queryable, type Sql } from './client.ts'
 import { aheadSentence } from './schema-version.ts'
 import { inTransaction } from './transaction.ts'
 
@@ -95,6 +95,8 @@ create table if not exists archon_mcp_migrations (
 );
 revoke all on archon_mcp_migrations from public;`
 
+const DEPENDENTS_EXIST = '2BP01'
+
 async function apply(
   tx: Queryable,
   { name, ...migration }: Migration,
@@ -104,10 +106,13 @@ async function apply(
   try {
     await tx.unsafe(text).simple()
   } catch (cause) {
-    const [position, hint] = [errorField(cause, 'position'), errorField(cause, 'hint')]
+    const position = errorField(cause, 'position')
     const line = position ? `:${text.slice(0, Number(position)).split('\n').length}` : ''
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new Error(`${name}${line} (${direction}): ${reason}${hint ? `. ${hint}` : ''}`, { cause })
+    // What leans on it is in the detail; the hint would be to drop that unseen.
+    const isInTheWay = errorCode(cause) === DEPENDENTS_EXIST
+    const more = errorField(cause, isInTheWay ? 'detail' : 'hint')
+    throw new Error(`${name}${line} (${direction}): ${reason}${more ? `. ${more}` : ''}`, { cause })
   }
 }
 

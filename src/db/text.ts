@@ -1,6 +1,7 @@
 /** Cut to what a column holds, without the one character that Postgres cannot store. */
 export const fit = (text: string | null, length: number): string | null =>
-  text === null ? null : text.toWellFormed().replaceAll('\0', '').slice(0, length)
+  // Cut first: a cut may leave half a surrogate pair.
+  text === null ? null : text.replaceAll('\0', '').slice(0, length).toWellFormed()
 
 /** What a client says of itself may be of any length; this much of it is kept. */
 const MAX_JSON_CHARS = 16_384
@@ -8,7 +9,7 @@ const MAX_JSON_CHARS = 16_384
 /**
  * JSON that jsonb takes: without NUL and half surrogate pairs. Bind it as `${jsonText(value)}::text::jsonb`;
  * bound as JSON it would be encoded twice.
- * @returns null when it is longer than 16 Ki characters.
+ * @returns null when it is longer than 16 Ki characters, or nested deeper than the runtime can follow.
  */
 export function jsonText(value: unknown): string | null {
   const clean = (_key: string, member: unknown): unknown => {
@@ -16,6 +17,11 @@ export function jsonText(value: unknown): string | null {
     if (typeof member !== 'object' || member === null || Array.isArray(member)) return member
     return Object.fromEntries(Object.entries(member).map(([key, inner]) => [fit(key, 255), inner]))
   }
-  const json = JSON.stringify(value, clean)
-  return json.length <= MAX_JSON_CHARS ? json : null
+  try {
+    const json = JSON.stringify(value, clean)
+    return json.length <= MAX_JSON_CHARS ? json : null
+  } catch (error) {
+    if (error instanceof RangeError) return null
+    throw error
+  }
 }

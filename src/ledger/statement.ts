@@ -1,6 +1,13 @@
 import { pgArray, type Sql } from '../db/client.ts'
 import { fit, jsonText } from '../db/text.ts'
-import type { AdmissionRequest, CallToClose, DerivedClient, LedgerCaller, Verdict } from './types.ts'
+import type {
+  AdmissionRequest,
+  CallToClose,
+  DerivedClient,
+  LedgerCaller,
+  LedgerRefusal,
+  Verdict,
+} from './types.ts'
 
 /** What goes to the database in one statement. */
 export interface Group {
@@ -9,7 +16,7 @@ export interface Group {
 }
 
 interface VerdictRow {
-  verdict: 'admitted' | 'blocked' | 'invalid_token' | 'session_not_found'
+  verdict: 'admitted' | LedgerRefusal
   user_id: string | null
   email: string | null
   name: string | null
@@ -82,6 +89,8 @@ export async function runLedger(
       ${pgArray(derived.map((session) => (session === null ? null : clientJson(session.client))))}::text[],
       ${pgArray(requests.map(({ recordedSession }) => recordedSession ?? null))}::uuid[],
       ${pgArray(derived.map((session) => session?.timeoutSeconds ?? null))}::integer[],
+      ${pgArray(derived.map((session) => session?.maxPerUser ?? null))}::integer[],
+      ${pgArray(requests.map(({ maxCallsInFlight }) => maxCallsInFlight ?? null))}::integer[],
       ${pgArray(opens.map((call) => call.request))}::integer[],
       ${pgArray(opens.map((call) => call.id))}::uuid[],
       ${pgArray(opens.map((call) => fit(call.method, 100)))}::text[],

@@ -23,6 +23,8 @@ export type SessionDemand =
       client: DerivedClient
       /** Seconds without a call after which it ends. */
       timeoutSeconds: number
+      /** Live sessions of the user at most, when this one is made; null for no limit. */
+      maxPerUser?: number | null
     }
 
 /** What is kept of a client when its derived session is made. */
@@ -55,6 +57,8 @@ export interface AdmissionRequest {
   /** A session that was judged before: the calls take its id, and it is not judged again. */
   recordedSession?: string | null
   calls: CallToOpen[]
+  /** Calls of the user in flight at most, these included; null for no limit. */
+  maxCallsInFlight?: number | null
 }
 
 /** The user as their row has it, which is the truth. */
@@ -67,7 +71,7 @@ export interface LedgerUser {
 }
 
 /** Why a request is refused; each is the code of a refusal on the wire. */
-export type LedgerRefusal = 'blocked' | 'invalid_token' | 'session_not_found'
+export type LedgerRefusal = 'blocked' | 'invalid_token' | 'session_not_found' | 'too_many_calls'
 
 export type Verdict =
   | { admitted: true; user: LedgerUser | null; sessionId: string | null }

@@ -3,12 +3,17 @@ import type { DerivedClient, SessionDemand } from '../ledger/types.ts'
 import { clientTypeOf } from '../mcp/client-type.ts'
 import { type ClientInfo, clientInfoOf, type McpMessage } from '../mcp/message.ts'
 
-/** How long sessions live without a call. */
-export interface SessionTimeouts {
+/** How long sessions live without a call, and how many a user may have. */
+export interface SessionRules {
   /** Seconds for a session with an id on the wire (2025-11-25). @default 86400 */
   timeoutSeconds?: number
   /** Seconds for a session derived from user, client name and version (2026-07-28). @default 3600 */
   derivedTimeoutSeconds?: number
+  /**
+   * Live sessions of one user at most; a further one ends that without a call for longest, with reason `replaced`.
+   * @default no limit
+   */
+  maxPerUser?: number
 }
 
 export const DEFAULT_TIMEOUT_SECONDS = 24 * 60 * 60
@@ -58,14 +63,15 @@ export const clientRow = (client: ClientInfo): DerivedClient => ({
 export function planSession(
   message: McpMessage | null,
   wireId: string | null,
-  { derivedTimeoutSeconds = DEFAULT_DERIVED_TIMEOUT_SECONDS }: SessionTimeouts = {},
+  { derivedTimeoutSeconds = DEFAULT_DERIVED_TIMEOUT_SECONDS, maxPerUser }: SessionRules = {},
 ): SessionPlan {
   if (message?.era === '2026-07-28') {
     const client = clientRow(message.client ?? clientInfoOf(null))
     // With its length in front, no name can end where another's version begins.
     const name = client.client_name
     const key = `${name.length} ${name} ${client.client_version ?? ''}`
-    return { kind: 'derived', demand: { key, client, timeoutSeconds: derivedTimeoutSeconds } }
+    const limit = maxPerUser === undefined ? {} : { maxPerUser }
+    return { kind: 'derived', demand: { key, client, timeoutSeconds: derivedTimeoutSeconds, ...limit } }
   }
   // Some clients send a stale id along; a handshake is new whatever it carries.
   if (message?.initialize === true) return { kind: 'open' }

@@ -22,6 +22,10 @@ export interface OpenSession {
   owner: SessionOwner | null
   /** Seconds without a call after which it ends. */
   timeoutSeconds: number
+  /** Live sessions of the user at most. */
+  maxPerUser?: number | undefined
+  /** Null for the database's clock. */
+  now?: Date | null
 }
 
 /** What `createSession()` is told of a client and its user. */
@@ -32,6 +36,8 @@ export interface CreateSession {
   userContext?: SessionOwner
   /** Seconds without a call after which it ends. @default 86400 */
   timeoutSeconds?: number
+  /** Live sessions of the user at most; the one without a call for longest ends first. @default no limit */
+  maxPerUser?: number | undefined
 }
 
 /** What one step of the sweep did. */
@@ -50,16 +56,16 @@ export interface SessionManager {
    */
   createSession(session?: CreateSession): Promise<string>
   /**
-   * Ends a session that lives. A session that has ended stays as it is.
-   * @returns whether it was this call that ended it.
+   * Ends a session that lives. One that has ended stays as it is, and one whose time is over ends with `timeout`.
+   * @returns whether it ended now, for this reason.
    */
   endSession(sessionId: string, reason: DisconnectReason): Promise<boolean>
   /**
    * Ends sessions whose time is over, marks idle ones, and closes calls that nobody came back for, in steps of
    * 500 rows. Safe to run anywhere, any number of times at once; run it each minute.
-   * @param now the moment to work at. Default: the database's clock.
+   * @param at the moment to work at. Default: now.
    */
-  sweep(now?: Date): Promise<SweepResult>
+  sweep(at?: Date): Promise<SweepResult>
 }
 
 /** Our own namespace for RFC 9562 section 5.5: the row of a session whose id on the wire is no UUID. */
@@ -82,34 +88,25 @@ export async function sessionIdOfWire(wireId: string): Promise<string | null> {
 export async function openSession(
   sql: Sql,
   id: string,
-  { client, owner, timeoutSeconds }: OpenSession,
+  { client, owner, timeoutSeconds, maxPerUser, now = null }: OpenSession,
 ): Promise<boolean> {
   const row = clientRow(client)
-  const userId = owner?.user_id ?? null
-  return await patiently(async () => {
-    const inserted = await sql`
-      insert into archon_mcp_sessions
-        (session_id, user_id, user_email, user_name, client_type, client_name, client_version, client_capabilities,
-         metadata, era, protocol_version, timeout_seconds)
-      values
-        (${id}, ${userId}, ${fit(owner?.user_email ?? null, 255)}, ${fit(owner?.user_name ?? null, 255)},
-         ${row.client_type}, ${row.client_name}, ${row.client_version},
-         nullif(${jsonText(row.capabilities)}::text::jsonb, 'null'), coalesce(${jsonText(row.metadata)}::text::jsonb, '{}'),
-         '2025-11-25', ${row.protocol_version}, ${timeoutSeconds})
-      on conflict (session_id) do nothing
-      returning 1`
-    if (inserted.length === 1) return true
-    // Sent again after a lost answer, the row is there and the caller's own.
-    const own = await sql`
-      select from archon_mcp_sessions
-      where session_id = ${id} and user_id is not distinct from ${userId}::uuid and disconnected_at is null`
-    return own.length === 1
-  })
+  const [opened] = await patiently(
+    () => sql<[{ opened: boolean }]>`
+      select archon_mcp_open_session(
+        ${now}, ${id}, ${owner?.user_id ?? null}, ${fit(owner?.user_email ?? null, 255)},
+        ${fit(owner?.user_name ?? null, 255)}, ${row.client_type}, ${row.client_name}, ${row.client_version},
+        nullif(${jsonText(row.capabilities)}::text::jsonb, 'null'), coalesce(${jsonText(row.metadata)}::text::jsonb, '{}'),
+        ${row.protocol_version}, ${timeoutSeconds}, ${maxPerUser ?? null}
+      ) as opened`,
+  )
+  return opened.opened
 }
 
 /**
  * The session manager of a database.
  * @param sql the application's client.
+ * @param options.now the moment to work at. Default: the database's clock, which all instances share.
  * @example
  * const sessions = createSessionManager(sql)
  * const id = await sessions.createSession({
@@ -117,9 +114,17 @@ export async function openSession(
  *   userContext: { user_id: '550e8400-e29b-41d4-a716-446655440000', user_email: 'john.doe@example.com' },
  * })
  */
-export function createSessionManager(sql: Sql): SessionManager {
+export function createSessionManager(
+  sql: Sql,
+  { now = () => null }: { now?: () => Date | null } = {},
+): SessionManager {
   return {
-    async createSession({ clientInfo = {}, userContext, timeoutSeconds = DEFAULT_TIMEOUT_SECONDS } = {}) {
+    async createSession({
+      clientInfo = {},
+      userContext,
+      timeoutSeconds = DEFAULT_TIMEOUT_SECONDS,
+      maxPerUser,
+    } = {}) {
       const userId = userContext?.user_id ?? null
       if (userId !== null && !isUuid(userId)) {
         throw new TypeError(
@@ -131,30 +136,25 @@ export function createSessionManager(sql: Sql): SessionManager {
         client: clientInfoOf(clientInfo),
         owner: userContext ?? null,
         timeoutSeconds,
+        maxPerUser,
+        now: now(),
       })
       return id
     },
 
     async endSession(sessionId, reason) {
-      const ended = await patiently(
-        () => sql`
-          update archon_mcp_sessions as session
-          set status = 'disconnected',
-              disconnected_at = now(),
-              disconnect_reason = ${reason},
-              total_duration = extract(epoch from now() - session.connected_at)::integer
-          where session.session_id = ${sessionId}
-            and session.disconnected_at is null
-          returning 1`,
+      const [session] = await patiently(
+        () => sql<{ ended: boolean }[]>`
+          select archon_mcp_end_session(${now()}, ${sessionId}, ${reason}) as ended`,
       )
-      return ended.length === 1
+      return session?.ended ?? false
     },
 
-    async sweep(now) {
+    async sweep(at = now() ?? undefined) {
       const total: SweepResult = { sessions_ended: 0, sessions_idled: 0, calls_expired: 0 }
       for (;;) {
         const [step] = await sql<[Record<keyof SweepResult, string>]>`
-          select * from archon_mcp_sweep(${now ?? null}, make_interval(secs => ${IDLE_AFTER_SECONDS}), ${SWEEP_ROWS})`
+          select * from archon_mcp_sweep(${at ?? null}, make_interval(secs => ${IDLE_AFTER_SECONDS}), ${SWEEP_ROWS})`
         const counts = Object.entries(step) as [keyof SweepResult, string][]
         for (const [name, count] of counts) total[name] += Number(count)
         if (counts.every(([, count]) => Number(count) < SWEEP_ROWS)) return total

@@ -16,11 +16,11 @@ import { isModern, type McpMessage } from '../mcp/message.ts'
 import { readMessage } from '../mcp/read-message.ts'
 import { requestIds } from '../mcp/json-rpc.ts'
 import type { SessionVariables, UserVariables } from '../variables.ts'
-import { DEFAULT_TIMEOUT_SECONDS, planSession, type SessionTimeouts } from './life-cycle.ts'
+import { DEFAULT_TIMEOUT_SECONDS, planSession, type SessionRules } from './life-cycle.ts'
 import { createSessionManager, openSession, sessionIdOfWire } from './session-manager.ts'
 
 /** Where sessions are kept, and how long they live. */
-export interface SessionOptions extends SessionTimeouts {
+export interface SessionOptions extends SessionRules {
   /** The pool (Node, Bun), or the client of a request (Workers). */
   sql: SqlSource
 }
@@ -39,11 +39,11 @@ export interface SessionStep {
 export async function sessionStep(
   c: Context,
   message: McpMessage | null,
-  timeouts: SessionTimeouts,
+  rules: SessionRules,
 ): Promise<SessionStep | Refusal> {
   const wireId = c.req.header('mcp-session-id') ?? null
   const modern = message === null && isModern(c.req.header('mcp-protocol-version') ?? null)
-  const plan = planSession(message, modern ? null : wireId, timeouts)
+  const plan = planSession(message, modern ? null : wireId, rules)
   if (plan.kind !== 'named' && wireId !== null) hideWireId(c)
   switch (plan.kind) {
     case 'missing':
@@ -54,7 +54,7 @@ export async function sessionStep(
       return {
         demand: null,
         run: (sql, next) => {
-          const opened = next().then(() => begin(c, sql, message!, timeouts))
+          const opened = next().then(() => begin(c, sql, message!, rules))
           c.set('sessionOpened', opened)
           return opened
         },
@@ -90,16 +90,16 @@ async function isError(response: Response): Promise<boolean> {
 }
 
 /** Mints the session of an `initialize` that was answered, or adopts the id that the handler gave it. */
-async function begin(c: Context, sql: Sql, message: McpMessage, timeouts: SessionTimeouts): Promise<void> {
+async function begin(c: Context, sql: Sql, message: McpMessage, rules: SessionRules): Promise<void> {
   const { client } = message
   if (!c.res.ok || c.error !== undefined || client === null || (await isError(c.res))) return
   const wireId = c.res.headers.get('mcp-session-id') ?? crypto.randomUUID()
   const id = await sessionIdOfWire(wireId)
   const { user } = c.var as UserVariables
   const owner = user === null ? null : { user_id: user.id, user_email: user.email, user_name: user.name }
-  const timeoutSeconds = timeouts.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS
+  const { timeoutSeconds = DEFAULT_TIMEOUT_SECONDS, maxPerUser } = rules
   try {
-    if (id === null || !(await openSession(sql, id, { client, owner, timeoutSeconds }))) {
+    if (id === null || !(await openSession(sql, id, { client, owner, timeoutSeconds, maxPerUser }))) {
       // Its headers would be merged into the answer to the error, and they carry the id.
       c.res = undefined
       throw new Error(
@@ -140,13 +140,13 @@ async function end(c: Context, sql: Sql, id: string, next: () => Promise<void>):
  */
 export const session = ({
   sql,
-  ...timeouts
+  ...rules
 }: SessionOptions): MiddlewareHandler<{ Variables: SessionVariables }> => {
-  refuseFaults('session', [...sqlFaults(sql), ...countFaults({ ...timeouts })])
+  refuseFaults('session', [...sqlFaults(sql), ...countFaults({ ...rules })])
   return async function session(c, next) {
     const message = await readMessage(c)
     if (message !== null && 'code' in message) return mcpRefusal(message, message.id)
-    const step = await sessionStep(c, message, timeouts)
+    const step = await sessionStep(c, message, rules)
     if ('code' in step) return mcpRefusal(step, requestIds(message))
     const client = resolveSql(sql, c)
     c.set('session', null)
