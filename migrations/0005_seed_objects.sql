@@ -7,25 +7,39 @@ declare
   v_object record;
 begin
   for v_object in
-    select 'view' as kind, class.relname::text as name, class.relname::text as signature,
+    select 'view' as kind, class.relname::text as name,
+           format('drop view %I', class.relname) as drops,
            format(
-             'create view %I%s as %s', class.relname,
-             coalesce(' with (' || array_to_string(class.reloptions, ', ') || ')', ''), pg_get_viewdef(class.oid)
+             'create view %I%s as %s comment on view %1$I is %4$L', class.relname,
+             coalesce(' with (' || array_to_string(class.reloptions, ', ') || ')', ''), pg_get_viewdef(class.oid),
+             obj_description(class.oid, 'pg_class')
            ) as definition,
-           coalesce(class.relacl, acldefault('r', class.relowner)) as acl,
-           obj_description(class.oid, 'pg_class') as comment
+           archon_mcp_rights(coalesce(class.relacl, acldefault('r', class.relowner))) as rights
     from pg_class as class
     where class.relnamespace = current_schema()::regnamespace
       and class.relkind = 'v'
       and class.relname in ('archon_mcp_user_stats', 'archon_mcp_session_stats')
     union all
-    select 'trigger', trigger.tgname, trigger.tgname, pg_get_triggerdef(trigger.oid), null, null
+    select 'trigger', trigger.tgname,
+           format('drop trigger %I on archon_mcp_requests', trigger.tgname),
+           pg_get_triggerdef(trigger.oid) || format(
+             '; alter table archon_mcp_requests %s trigger %I; comment on trigger %2$I on archon_mcp_requests is %L',
+             case trigger.tgenabled
+               when 'D' then 'disable' when 'R' then 'enable replica' when 'A' then 'enable always' else 'enable'
+             end,
+             trigger.tgname, obj_description(trigger.oid, 'pg_trigger')
+           ),
+           null
     from pg_trigger as trigger
     where trigger.tgrelid = 'archon_mcp_requests'::regclass
-      and trigger.tgname = 'trigger_update_session_status'
+      and trigger.tgfoid = to_regproc('update_session_status')
     union all
-    select 'function', routine.proname, routine.oid::regprocedure::text, pg_get_functiondef(routine.oid),
-           coalesce(routine.proacl, acldefault('f', routine.proowner)), obj_description(routine.oid, 'pg_proc')
+    select 'function', routine.oid::regprocedure::text,
+           format('drop function %s', routine.oid::regprocedure),
+           pg_get_functiondef(routine.oid) || format(
+             '; comment on function %s is %L', routine.oid::regprocedure, obj_description(routine.oid, 'pg_proc')
+           ),
+           archon_mcp_rights(coalesce(routine.proacl, acldefault('f', routine.proowner)))
     from pg_proc as routine
     where routine.pronamespace = current_schema()::regnamespace
       and routine.proname in (
@@ -35,12 +49,9 @@ begin
     -- A trigger goes before its function.
     order by kind desc
   loop
-    insert into archon_mcp_adopted (kind, name, definition, acl, comment)
-    values (v_object.kind, v_object.signature, v_object.definition, v_object.acl, v_object.comment);
-    execute case v_object.kind
-      when 'trigger' then format('drop trigger %I on archon_mcp_requests', v_object.name)
-      else format('drop %s %s', v_object.kind, v_object.signature)
-    end;
+    insert into archon_mcp_adopted (kind, name, definition, rights)
+    values (v_object.kind, v_object.name, v_object.definition, v_object.rights);
+    execute v_object.drops;
   end loop;
 end
 $$;
@@ -51,8 +62,8 @@ create function archon_mcp_session_end() returns trigger
 language plpgsql
 as $$
 begin
-  if old.disconnected_at is not null then
-    new.disconnected_at := old.disconnected_at;
+  if old.disconnected_at is not null or old.status = 'disconnected' then
+    new.disconnected_at := coalesce(old.disconnected_at, new.disconnected_at, old.last_activity);
     new.disconnect_reason := coalesce(old.disconnect_reason, new.disconnect_reason);
     new.total_duration := coalesce(old.total_duration, new.total_duration);
   end if;
@@ -69,18 +80,20 @@ $$;
 create trigger archon_mcp_session_end
   before update on archon_mcp_sessions
   for each row
-  when (old.disconnected_at is not null or new.disconnected_at is not null or new.status = 'disconnected')
+  when (old.disconnected_at is not null or old.status = 'disconnected'
+    or new.disconnected_at is not null or new.status = 'disconnected')
   execute function archon_mcp_session_end();
 
 -- Rows that the ledger did not write: they know their user through the session, and are what keeps it alive.
 create function archon_mcp_foreign_call() returns trigger
 language plpgsql
 as $$
+declare
+  v_session archon_mcp_sessions;
 begin
-  select coalesce(new.user_id, session.user_id), coalesce(new.client_type, session.client_type)
-  into new.user_id, new.client_type
-  from archon_mcp_sessions as session
-  where session.session_id = new.session_id;
+  select session.* into v_session from archon_mcp_sessions as session where session.session_id = new.session_id;
+  new.user_id := coalesce(new.user_id, v_session.user_id);
+  new.client_type := coalesce(new.client_type, v_session.client_type);
   new.cost := coalesce(new.estimated_cost, 0);
   return new;
 end
@@ -102,7 +115,8 @@ begin
         else 'idle'
       end
   where session.session_id = new.session_id
-    and session.disconnected_at is null;
+    and session.disconnected_at is null
+    and session.status <> 'disconnected';
   return null;
 end
 $$;
@@ -113,26 +127,26 @@ create trigger trigger_update_session_status
   execute function update_session_status();
 
 -- One row a user: totals over all their sessions and calls, and what they are called now. A live session is active
--- whether idle or not, so that active and disconnected add up to the total.
+-- whether idle or not, so that active and disconnected add up to the total. A user may have calls and no session.
 create view archon_mcp_user_stats with (security_invoker = true) as
-select stats.user_id,
-       coalesce(known.email, stats.user_email) as user_email,
-       coalesce(known.name, stats.user_name) as user_name,
-       stats.total_sessions,
-       stats.active_sessions,
-       stats.disconnected_sessions,
-       stats.avg_session_duration_seconds,
-       stats.max_session_duration_seconds,
-       stats.first_session_at,
-       stats.last_activity_at,
-       coalesce(usage.total_requests, 0) as total_requests,
-       coalesce(usage.total_tokens, 0) as total_tokens,
-       coalesce(usage.total_cost, 0) as total_cost
+select part.user_id,
+       coalesce(known.email, max(part.user_email))::varchar as user_email,
+       coalesce(known.name, max(part.user_name))::varchar as user_name,
+       coalesce(max(part.total_sessions), 0) as total_sessions,
+       coalesce(max(part.active_sessions), 0) as active_sessions,
+       coalesce(max(part.disconnected_sessions), 0) as disconnected_sessions,
+       max(part.avg_session_duration_seconds) as avg_session_duration_seconds,
+       max(part.max_session_duration_seconds) as max_session_duration_seconds,
+       max(part.first_session_at) as first_session_at,
+       max(part.last_activity_at) as last_activity_at,
+       coalesce(max(part.total_requests), 0) as total_requests,
+       coalesce(max(part.total_tokens), 0) as total_tokens,
+       coalesce(max(part.total_cost), 0) as total_cost
 from (
   select session.user_id,
-         (array_agg(session.user_email order by session.last_activity desc)
+         (array_agg(session.user_email order by session.last_activity desc, session.session_id)
            filter (where session.user_email is not null))[1] as user_email,
-         (array_agg(session.user_name order by session.last_activity desc)
+         (array_agg(session.user_name order by session.last_activity desc, session.session_id)
            filter (where session.user_name is not null))[1] as user_name,
          count(*) as total_sessions,
          count(*) filter (where session.disconnected_at is null) as active_sessions,
@@ -140,7 +154,10 @@ from (
          avg(duration.seconds) as avg_session_duration_seconds,
          max(duration.seconds) as max_session_duration_seconds,
          min(session.connected_at) as first_session_at,
-         max(session.last_activity) as last_activity_at
+         max(session.last_activity) as last_activity_at,
+         null::bigint as total_requests,
+         null::bigint as total_tokens,
+         null::numeric as total_cost
   from archon_mcp_sessions as session
   -- Archon left the duration of a timed-out session empty.
   cross join lateral (
@@ -151,18 +168,18 @@ from (
   ) as duration
   where session.user_id is not null
   group by session.user_id
-) as stats
-left join (
-  select call.user_id,
-         count(*) as total_requests,
-         sum(coalesce(call.prompt_tokens, 0) + coalesce(call.completion_tokens, 0))::bigint as total_tokens,
-         sum(case when call.kind is null then coalesce(call.estimated_cost, 0) else call.cost end) as total_cost
+  union all
+  select call.user_id, null, null, null, null, null, null, null, null, max(call.timestamp),
+         count(*),
+         sum(coalesce(call.prompt_tokens, 0) + coalesce(call.completion_tokens, 0))::bigint,
+         sum(case when call.kind is null then coalesce(call.estimated_cost, 0) else call.cost end)
   from archon_mcp_requests as call
   where call.user_id is not null
     and call.status <> 'open'
   group by call.user_id
-) as usage on usage.user_id = stats.user_id
-left join archon_mcp_users as known on known.user_id = stats.user_id;
+) as part
+left join archon_mcp_users as known on known.user_id = part.user_id
+group by part.user_id, known.email, known.name;
 
 create view archon_mcp_session_stats with (security_invoker = true) as
 select session.client_type,
@@ -364,37 +381,34 @@ end
 $$;
 
 -- migrate:down
-drop function get_mcp_usage_by_tool;
-drop function get_mcp_usage_summary;
-drop function get_disconnected_sessions;
-drop function get_active_mcp_clients;
-drop function get_user_activity_summary;
-drop function get_user_sessions;
+drop function get_mcp_usage_by_tool(timestamptz, timestamptz);
+drop function get_mcp_usage_summary(timestamptz, timestamptz);
+drop function get_disconnected_sessions(timestamptz, timestamptz);
+drop function get_active_mcp_clients();
+drop function get_user_activity_summary(uuid, integer);
+drop function get_user_sessions(uuid, timestamptz, timestamptz);
 drop view archon_mcp_session_stats;
 drop view archon_mcp_user_stats;
 drop trigger trigger_update_session_status on archon_mcp_requests;
-drop function update_session_status;
+drop function update_session_status();
 drop trigger archon_mcp_foreign_call on archon_mcp_requests;
-drop function archon_mcp_foreign_call;
+drop function archon_mcp_foreign_call();
 drop trigger archon_mcp_session_end on archon_mcp_sessions;
-drop function archon_mcp_session_end;
+drop function archon_mcp_session_end();
 do $$
 declare
   v_object record;
 begin
   for v_object in
-    select kind, name, definition, comment
+    select kind, name, definition
     from archon_mcp_adopted
     where kind in ('view', 'function', 'trigger')
-    -- A function goes before the trigger that calls it, and before the views and functions that may.
+    -- A function goes before the trigger that calls it, and before the views that may.
     order by kind = 'view', kind = 'trigger'
   loop
     execute v_object.definition;
     if v_object.kind <> 'trigger' then
-      perform archon_mcp_restore_acl(v_object.kind, v_object.name);
-    end if;
-    if v_object.comment is not null then
-      execute format('comment on %s %s is %L', v_object.kind, v_object.name, v_object.comment);
+      perform archon_mcp_restore_rights(v_object.kind, v_object.name);
     end if;
   end loop;
   delete from archon_mcp_adopted where kind in ('view', 'function', 'trigger');

@@ -115,6 +115,8 @@ describe('token', () => {
   })
 })
 
+const kept = (rows: string) => `${rows} set aside in archon_mcp_set_aside, until migrate up`
+
 describe('migrate', () => {
   test('goes up, tells the status, and goes down, on the database it is given', async () => {
     await using database = await createTestDatabase({}, 'empty')
@@ -133,6 +135,24 @@ describe('migrate', () => {
     expect(await migrate('down')).toHaveLength(1)
     expect(await migrate('down', '--all')).toHaveLength(SCHEMA_VERSION - 1)
     expect(existsSync(join(folder, '.data'))).toBe(false)
+  })
+
+  test('tells how many rows it set aside and took back', async () => {
+    await using database = await createTestDatabase()
+    await database.owner`insert into archon_mcp_users (user_id, issuer, subject) values (gen_random_uuid(), 'i', 's')`
+    await database.owner`insert into archon_mcp_sessions (era) values ('2025-11-25'), (null)`
+    const environment = { DATABASE_URL: database.ownerUrl }
+    const down = await run(['migrate', 'down', '--all'], environment)
+    expect({ err: down.err, code: down.code }).toEqual({ err: '', code: 0 })
+    expect(down.out.split('\n').filter((line) => line.includes('set_aside'))).toEqual([
+      kept('1 row of archon_mcp_users'),
+      kept('1 row of archon_mcp_sessions'),
+      kept('2 rows of archon_mcp_sessions'),
+    ])
+    const up = await run(['migrate', 'up'], environment)
+    expect(up.out).toContain(
+      '2 rows of archon_mcp_sessions taken back from archon_mcp_set_aside\nup 0002_archon',
+    )
   })
 
   test('prints everything when there is no database to look at', async () => {
