@@ -30,20 +30,34 @@ create function archon_mcp_ledger(
   request integer, verdict text, user_id uuid, email text, name text, department text, role text, session_id uuid
 )
 language plpgsql
--- Measured elsewhere and kept: `= any($array)` in plpgsql is planned anew at every call without this.
+-- `= any($array)` in plpgsql is planned anew at every call without this.
 set plan_cache_mode = force_generic_plan
+-- A group is small and finds its rows by key. A plan that was made while the tables were small would go on reading
+-- them, or an index, from end to end when they have grown (1 ms a session instead of 0.06 at 10,000 live ones).
+-- Hence these; and hence look-ups in subqueries that no join can turn around: scalar ones, and those of `offset 0`.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
   v_now constant timestamptz := coalesce(p_now, clock_timestamp());
-  v_user uuid[];       -- by caller
-  v_request_user uuid[];
-  v_refusal text[];    -- by request: why the caller is refused, or null
-  v_key text[];        -- by request: what names its derived session
-  v_session uuid[];    -- by request
+  v_user uuid[];        -- by caller
+  v_changed uuid[];
+  -- By request: its user as their row has them, and why they are refused, or null.
+  v_user_id uuid[];
+  v_email text[];
+  v_name text[];
+  v_department text[];
+  v_role text[];
+  v_refusal text[];
+  -- By request: what names its derived session, and the session.
+  v_key text[];
+  v_session uuid[];
+  v_client_type text[];
   v_stale uuid[];
   v_missing boolean;
-  v_again integer[];   -- requests whose calls are on record already
+  v_again integer[];    -- requests whose calls are on record already
   v_in_flight integer[] := '{}'; -- by caller
   v_calls integer;
   v_open integer;
@@ -63,7 +77,8 @@ begin
         hold_expires_at = null,
         hold_expired = false
     from unnest(c_id, c_status, c_duration_ms, c_error, c_session) as ended (id, status, duration_ms, error, session)
-    where call.request_id = ended.id
+    where call.request_id = any (c_id)
+      and call.request_id = ended.id
       and (call.status = 'open' or call.hold_expired);
   end if;
 
@@ -73,66 +88,64 @@ begin
 
   -- Users: at first sight with the first id, or with the fallback where somebody else has that one.
   if cardinality(u_issuer) > 0 then
-    for attempt in 1..2 loop
-      exit when not exists (
-        select from unnest(u_issuer, u_subject) as seen (issuer, subject)
-        where not exists (
-          select from archon_mcp_users as known
-          where known.issuer = seen.issuer and known.subject = seen.subject
-        )
-      );
+    for attempt in 1..3 loop
+      select array_agg(
+               (
+                 select known.user_id from archon_mcp_users as known
+                 where known.issuer = seen.issuer and known.subject = seen.subject
+               )
+               order by seen.place
+             )
+      into v_user
+      from unnest(u_issuer, u_subject) with ordinality as seen (issuer, subject, place);
+      exit when array_position(v_user, null) is null;
+      -- Both ids are somebody else's: such a caller is refused, and never taken for nobody.
+      if attempt = 3 then
+        raise exception 'a user could not be made: both ids are taken';
+      end if;
       insert into archon_mcp_users
         (user_id, issuer, subject, email, name, claimed_department, claimed_role, claims_at, created_at)
-      select case attempt when 1 then first_id else fallback_id end,
-             issuer, subject, email, name, department, role, claims_at, v_now
-      from unnest(u_issuer, u_subject, u_first_id, u_fallback_id, u_email, u_name, u_department, u_role, u_claims_at)
-        as seen (issuer, subject, first_id, fallback_id, email, name, department, role, claims_at)
-      where not exists (
-        select from archon_mcp_users as known
-        where known.issuer = seen.issuer and known.subject = seen.subject
-      )
-      order by issuer, subject
+      select case attempt when 1 then seen.first_id else seen.fallback_id end,
+             seen.issuer, seen.subject, seen.email, seen.name, seen.department, seen.role, seen.claims_at, v_now
+      from unnest(
+        v_user, u_issuer, u_subject, u_first_id, u_fallback_id, u_email, u_name, u_department, u_role, u_claims_at
+      ) as seen (user_id, issuer, subject, first_id, fallback_id, email, name, department, role, claims_at)
+      where seen.user_id is null
+      order by seen.issuer, seen.subject
       on conflict do nothing;
     end loop;
 
     -- The newest token's word on department and role is kept, and on e-mail and name where it has one. That it
     -- says the same is kept too, or an older token could still overwrite it.
-    perform from archon_mcp_users as known
-    join unnest(u_issuer, u_subject, u_email, u_name, u_department, u_role, u_claims_at)
-      as seen (issuer, subject, email, name, department, role, claims_at)
-      on known.issuer = seen.issuer and known.subject = seen.subject
+    select array_agg(known.user_id)
+    into v_changed
+    from unnest(v_user, u_email, u_name, u_department, u_role, u_claims_at)
+      as seen (user_id, email, name, department, role, claims_at)
+    cross join lateral (
+      select * from archon_mcp_users as known where known.user_id = seen.user_id offset 0
+    ) as known
     where coalesce(seen.claims_at, v_now) >= coalesce(known.claims_at, '-infinity')
       and (known.email, known.name, known.claimed_department, known.claimed_role,
            greatest(known.claims_at, seen.claims_at)) is distinct from
           (coalesce(seen.email, known.email), coalesce(seen.name, known.name), seen.department, seen.role,
-           known.claims_at)
-    order by known.user_id
-    for no key update of known;
-    if found then
+           known.claims_at);
+    if v_changed is not null then
+      perform from archon_mcp_users as known
+      where known.user_id = any (v_changed)
+      order by known.user_id
+      for no key update;
       update archon_mcp_users as known
       set email = coalesce(seen.email, known.email),
           name = coalesce(seen.name, known.name),
           claimed_department = seen.department,
           claimed_role = seen.role,
           claims_at = coalesce(seen.claims_at, v_now)
-      from unnest(u_issuer, u_subject, u_email, u_name, u_department, u_role, u_claims_at)
-        as seen (issuer, subject, email, name, department, role, claims_at)
-      where known.issuer = seen.issuer and known.subject = seen.subject
-        and coalesce(seen.claims_at, v_now) >= coalesce(known.claims_at, '-infinity')
-        and (known.email, known.name, known.claimed_department, known.claimed_role,
-             greatest(known.claims_at, seen.claims_at)) is distinct from
-            (coalesce(seen.email, known.email), coalesce(seen.name, known.name), seen.department, seen.role,
-             known.claims_at);
-    end if;
-
-    select array_agg(known.user_id order by seen.place)
-    into v_user
-    from unnest(u_issuer, u_subject) with ordinality as seen (issuer, subject, place)
-    left join archon_mcp_users as known on known.issuer = seen.issuer and known.subject = seen.subject;
-
-    -- Both ids are somebody else's: such a caller is refused, and never taken for nobody.
-    if array_position(v_user, null) is not null then
-      raise exception 'a user could not be made: both ids are taken';
+      from unnest(v_user, u_email, u_name, u_department, u_role, u_claims_at)
+        as seen (user_id, email, name, department, role, claims_at)
+      where known.user_id = any (v_changed)
+        and known.user_id = seen.user_id
+        -- Looked at again now that nobody else can write it.
+        and coalesce(seen.claims_at, v_now) >= coalesce(known.claims_at, '-infinity');
     end if;
   end if;
 
@@ -148,6 +161,10 @@ begin
 
   -- Cut off? `iat` counts whole seconds: a token of the very second of the cut is refused too.
   select array_agg(known.user_id order by waiting.place),
+         array_agg(known.email order by waiting.place),
+         array_agg(known.name order by waiting.place),
+         array_agg(coalesce(known.assigned_department, known.claimed_department) order by waiting.place),
+         array_agg(coalesce(known.assigned_role, known.claimed_role) order by waiting.place),
          array_agg(
            case
              when known.blocked_at is not null then 'blocked'
@@ -157,32 +174,36 @@ begin
            order by waiting.place
          ),
          array_agg(coalesce(known.user_id::text, '') || ' ' || waiting.derived_key order by waiting.place)
-  into v_request_user, v_refusal, v_key
+  into v_user_id, v_email, v_name, v_department, v_role, v_refusal, v_key
   from unnest(r_caller, r_issued_at, r_derived_key) with ordinality as waiting (caller, issued_at, derived_key, place)
-  left join archon_mcp_users as known on known.user_id = v_user[waiting.caller];
+  left join lateral (
+    select * from archon_mcp_users as known where known.user_id = v_user[waiting.caller] offset 0
+  ) as known on true;
 
   -- Sessions. One whose time is over ends here and now, so that a late sweep changes nothing for a client; a
   -- derived one that is missing is made; then the look is taken again.
   for attempt in 1..2 loop
     -- A session counts when it lives and is the caller's own. A derived one has no id on the wire.
     select array_agg(session.session_id order by waiting.place),
+           array_agg(session.client_type order by waiting.place),
            array_agg(session.session_id) filter (
              where session.last_activity < v_now - make_interval(secs => session.timeout_seconds)
            ),
            bool_or(waiting.key is not null and waiting.refusal is null and session.session_id is null)
-    into v_session, v_stale, v_missing
-    from unnest(r_session, v_request_user, v_refusal, v_key) with ordinality
+    into v_session, v_client_type, v_stale, v_missing
+    from unnest(r_session, v_user_id, v_refusal, v_key) with ordinality
       as waiting (session, user_id, refusal, key, place)
     left join lateral (
-      select named.session_id, named.last_activity, named.timeout_seconds
+      select named.session_id, named.client_type, named.last_activity, named.timeout_seconds
       from archon_mcp_sessions as named
       where named.session_id = waiting.session
         and waiting.refusal is null
         and named.user_id is not distinct from waiting.user_id
         and named.derived_key is null
-        and named.disconnected_at is null
+        -- Not `is null`, which would admit the index of live sessions where only the primary key will do.
+        and coalesce(named.disconnected_at, 'infinity') = 'infinity'
       union all
-      select derived.session_id, derived.last_activity, derived.timeout_seconds
+      select derived.session_id, derived.client_type, derived.last_activity, derived.timeout_seconds
       from archon_mcp_sessions as derived
       where derived.derived_key = waiting.key
         and waiting.refusal is null
@@ -192,10 +213,9 @@ begin
 
     -- At most so many sessions each: whoever opens one for a user does it alone.
     perform from archon_mcp_users as known
-    where v_missing
-      and known.user_id in (
+    where known.user_id in (
         select wanted.user_id
-        from unnest(v_request_user, v_key, r_max_sessions) as wanted (user_id, key, max_sessions)
+        from unnest(v_user_id, v_key, r_max_sessions) as wanted (user_id, key, max_sessions)
         where wanted.key is not null and wanted.max_sessions is not null
       )
     order by known.user_id
@@ -207,30 +227,27 @@ begin
     insert into archon_mcp_sessions
       (user_id, user_email, user_name, client_type, client_name, client_version, client_capabilities, metadata,
        era, protocol_version, derived_key, timeout_seconds, connected_at, last_activity)
-    select missing.user_id, known.email, known.name,
+    select missing.user_id, missing.email, missing.name,
            client ->> 'client_type', client ->> 'client_name', client ->> 'client_version',
            nullif(client -> 'capabilities', 'null'), coalesce(nullif(client -> 'metadata', 'null'), '{}'),
            '2026-07-28', client ->> 'protocol_version', missing.key, missing.timeout_seconds, v_now, v_now
     from (
-      select distinct on (wanted.key) wanted.key, wanted.user_id, wanted.client::jsonb as client, wanted.timeout_seconds
-      from unnest(v_request_user, v_refusal, v_key, r_client, r_timeout_seconds)
-        as wanted (user_id, refusal, key, client, timeout_seconds)
+      select distinct on (wanted.key)
+             wanted.key, wanted.user_id, wanted.email, wanted.name, wanted.client::jsonb as client, wanted.timeout_seconds
+      from unnest(v_user_id, v_email, v_name, v_refusal, v_key, v_session, r_client, r_timeout_seconds)
+        as wanted (user_id, email, name, refusal, key, session, client, timeout_seconds)
       where wanted.key is not null
         and wanted.refusal is null
-        and not exists (
-          select from archon_mcp_sessions as session
-          where session.derived_key = wanted.key and session.disconnected_at is null
-        )
+        and (wanted.session is null or wanted.session = any (v_stale))
       order by wanted.key
     ) as missing
-    left join archon_mcp_users as known on known.user_id = missing.user_id
     order by missing.key
     on conflict do nothing;
     perform archon_mcp_replace_sessions(limited.user_id, limited.max_sessions, v_now)
     from (
       select wanted.user_id, min(wanted.max_sessions) as max_sessions
-      from unnest(v_request_user, v_refusal, v_key, r_max_sessions) as wanted (user_id, refusal, key, max_sessions)
-      where v_missing and wanted.key is not null and wanted.refusal is null
+      from unnest(v_user_id, v_refusal, v_key, r_max_sessions) as wanted (user_id, refusal, key, max_sessions)
+      where wanted.key is not null and wanted.refusal is null
       group by wanted.user_id
       having min(wanted.max_sessions) is not null
       order by wanted.user_id
@@ -248,7 +265,7 @@ begin
     set last_activity = greatest(session.last_activity, v_now),
         status = 'active'
     where session.session_id = any (v_session)
-      and session.disconnected_at is null
+      and coalesce(session.disconnected_at, 'infinity') = 'infinity'
       and (session.last_activity < v_now - interval '1 second' or session.status = 'idle');
   end if;
 
@@ -274,7 +291,7 @@ begin
     if v_in_flight[r_caller[v_place]] is null then
       select count(*) into v_open
       from archon_mcp_requests as call
-      where call.user_id = v_request_user[v_place]
+      where call.user_id = v_user_id[v_place]
         and call.status = 'open'
         and call.hold_expires_at > v_now
         and archon_mcp_counts(call.method);
@@ -287,41 +304,41 @@ begin
     end if;
   end loop;
 
+  v_refusal := array(
+    select case
+             when waiting.place = any (v_again) then null
+             when waiting.refusal is null and waiting.wanted is not null and waiting.session is null
+               then 'session_not_found'
+             else waiting.refusal
+           end
+    from unnest(v_refusal, r_session, v_session) with ordinality as waiting (refusal, wanted, session, place)
+    order by waiting.place
+  );
+
+  insert into archon_mcp_requests
+    (request_id, session_id, user_id, department, client_type, kind, method, tool_name, status, timestamp,
+     hold_expires_at)
+  select waiting.id, coalesce(v_session[waiting.request], r_recorded_session[waiting.request]),
+         v_user_id[waiting.request], v_department[waiting.request],
+         coalesce(
+           v_client_type[waiting.request],
+           (
+             select session.client_type from archon_mcp_sessions as session
+             where session.session_id = r_recorded_session[waiting.request]
+           )
+         ),
+         waiting.kind, waiting.method, waiting.tool, 'open', v_now, v_now + make_interval(secs => waiting.hold_seconds)
+  from unnest(o_request, o_id, o_method, o_tool, o_kind, o_hold_seconds)
+    as waiting (request, id, method, tool, kind, hold_seconds)
+  where v_refusal[waiting.request] is null
+  on conflict (request_id) do nothing;
+
   return query
-  with judged as (
-    select waiting.place::integer as request,
-           case
-             when waiting.place = any (v_again) then 'admitted'
-             when waiting.refusal is not null then waiting.refusal
-             when waiting.wanted is not null and waiting.session is null then 'session_not_found'
-             else 'admitted'
-           end as verdict,
-           waiting.user_id,
-           coalesce(waiting.session, waiting.recorded) as session
-    from unnest(v_request_user, v_refusal, r_session, v_session, r_recorded_session)
-      with ordinality as waiting (user_id, refusal, wanted, session, recorded, place)
-  ), opened as (
-    insert into archon_mcp_requests
-      (request_id, session_id, user_id, department, client_type, kind, method, tool_name, status, timestamp,
-       hold_expires_at)
-    select waiting.id, judged.session, judged.user_id,
-           coalesce(known.assigned_department, known.claimed_department), session.client_type,
-           waiting.kind, waiting.method, waiting.tool, 'open', v_now,
-           v_now + make_interval(secs => waiting.hold_seconds)
-    from unnest(o_request, o_id, o_method, o_tool, o_kind, o_hold_seconds)
-      as waiting (request, id, method, tool, kind, hold_seconds)
-    join judged on judged.request = waiting.request and judged.verdict = 'admitted'
-    left join archon_mcp_users as known on known.user_id = judged.user_id
-    left join archon_mcp_sessions as session on session.session_id = judged.session
-    on conflict (request_id) do nothing
-  )
-  select judged.request, judged.verdict, judged.user_id, known.email::text, known.name::text,
-         coalesce(known.assigned_department, known.claimed_department)::text,
-         coalesce(known.assigned_role, known.claimed_role)::text,
-         judged.session
-  from judged
-  left join archon_mcp_users as known on known.user_id = judged.user_id
-  order by judged.request;
+  select waiting.place::integer, coalesce(waiting.refusal, 'admitted'), waiting.user_id, waiting.email, waiting.name,
+         waiting.department, waiting.role, coalesce(waiting.session, waiting.recorded)
+  from unnest(v_refusal, v_user_id, v_email, v_name, v_department, v_role, v_session, r_recorded_session)
+    with ordinality as waiting (refusal, user_id, email, name, department, role, session, recorded, place)
+  order by waiting.place;
 end
 $$;
 
@@ -334,7 +351,7 @@ as $$
     select session.session_id, session.last_activity + make_interval(secs => session.timeout_seconds) as ended_at
     from archon_mcp_sessions as session
     where session.session_id = any (p_session_ids)
-      and session.disconnected_at is null
+      and coalesce(session.disconnected_at, 'infinity') = 'infinity'
     order by session.session_id
     for no key update
   ), ended as (

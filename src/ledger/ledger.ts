@@ -58,7 +58,7 @@ export function createLedger(sql: Sql, options: LedgerOptions = {}): Ledger {
     let size = 0
     // The first goes whatever its size: a batch may be as large as a group.
     const end = waiting.findIndex(
-      ({ request }, index) => (size += request.calls.length) > maxGroupSize && index > 0,
+      ({ request }, index) => (size += Math.max(request.calls.length, 1)) > maxGroupSize && index > 0,
     )
     return {
       requests: waiting.splice(0, end === -1 ? waiting.length : end),

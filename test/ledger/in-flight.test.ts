@@ -51,9 +51,9 @@ describe('at most so many calls of a user run at once', () => {
 
   it('is the limit of one user, and leaves others alone', async () => {
     const ledger = createLedger(database.sql)
-    const names = ['left', 'right', 'left']
+    const [left, right] = [await callerNamed('left'), await callerNamed('right')]
     const verdicts = await Promise.all(
-      names.map(async (name) => ledger.admit(requestBy(await callerNamed(name), { maxCallsInFlight: 1 }))),
+      [left, right, left].map((caller) => ledger.admit(requestBy(caller, { maxCallsInFlight: 1 }))),
     )
     expect(verdicts.map(({ admitted }) => admitted)).toEqual([true, true, false])
   })
