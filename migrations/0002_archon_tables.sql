@@ -294,6 +294,7 @@ begin
   if not exists (select from archon_mcp_adopted where kind = 'table' and name = 'archon_mcp_sessions') then
     comment on column archon_mcp_sessions.status is 'active, idle (no call for 5 minutes), disconnected';
     create index idx_archon_mcp_sessions_last_activity on archon_mcp_sessions (last_activity desc, session_id desc);
+    create index idx_archon_mcp_sessions_connected_at on archon_mcp_sessions (connected_at desc);
   end if;
   if not exists (select from archon_mcp_adopted where kind = 'column' and name = 'archon_mcp_sessions.user_id') then
     create index idx_archon_mcp_sessions_user_email on archon_mcp_sessions (user_email);
@@ -308,6 +309,8 @@ end
 $$;
 -- Live sessions are few beside the history: listings and the sweep read only this part.
 create index archon_mcp_sessions_live on archon_mcp_sessions (last_activity) where disconnected_at is null;
+create index archon_mcp_sessions_ended on archon_mcp_sessions (disconnected_at desc)
+  where disconnected_at is not null;
 
 revoke all on archon_mcp_sessions, archon_mcp_requests, archon_llm_pricing from public, anon, authenticated;
 revoke all on sequence archon_llm_pricing_id_seq from public, anon, authenticated;
@@ -387,6 +390,7 @@ $$;
 drop policy archon_llm_pricing_service on archon_llm_pricing;
 drop policy archon_mcp_requests_service on archon_mcp_requests;
 drop policy archon_mcp_sessions_service on archon_mcp_sessions;
+drop index archon_mcp_sessions_ended;
 drop index archon_mcp_sessions_live;
 do $$
 declare

@@ -55,7 +55,8 @@ describe('at most so many calls of a user run at once', () => {
     const verdicts = await Promise.all(
       [left, right, left].map((caller) => ledger.admit(requestBy(caller, { maxCallsInFlight: 1 }))),
     )
-    expect(verdicts.map(({ admitted }) => admitted)).toEqual([true, true, false])
+    expect(verdicts[1]!.admitted).toBe(true)
+    expect(verdicts.filter(({ admitted }) => admitted)).toHaveLength(2)
   })
 
   it('does not count what a client needs to connect', async () => {
