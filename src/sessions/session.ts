@@ -79,9 +79,12 @@ function hideWireId(c: Context): void {
   c.req.raw = new Request(c.req.raw, { headers })
 }
 
+const isJson = ({ headers }: Response): boolean =>
+  /^application\/json\b/i.test(headers.get('content-type') ?? '')
+
 /** HTTP says 200 for a JSON-RPC error too. Of a stream nobody knows how it will end. */
 async function isError(response: Response): Promise<boolean> {
-  if (!/^application\/json\b/i.test(response.headers.get('content-type') ?? '')) return false
+  if (!isJson(response)) return false
   const body: unknown = await response
     .clone()
     .json()
@@ -89,17 +92,35 @@ async function isError(response: Response): Promise<boolean> {
   return typeof body === 'object' && body !== null && 'error' in body
 }
 
+/**
+ * Awaits something while nobody reads the body. Node cancels that of a fetched response when the response is collected
+ * before anybody reads it, though a gateway may have made another one of it; it spares a body with a reader. That of
+ * JSON has been cloned, which spares it too; Bun would take it for used.
+ */
+async function holdingBody<T>(response: Response, work: () => Promise<T>): Promise<T> {
+  const reader = isJson(response) ? undefined : response.body?.getReader()
+  try {
+    return await work()
+  } finally {
+    reader?.releaseLock()
+  }
+}
+
 /** Mints the session of an `initialize` that was answered, or adopts the id that the handler gave it. */
 async function begin(c: Context, sql: Sql, message: McpMessage, rules: SessionRules): Promise<void> {
   const { client } = message
   if (!c.res.ok || c.error !== undefined || client === null || (await isError(c.res))) return
   const wireId = c.res.headers.get('mcp-session-id') ?? crypto.randomUUID()
-  const id = await sessionIdOfWire(wireId)
   const { user } = c.var as UserVariables
   const owner = user === null ? null : { user_id: user.id, user_email: user.email, user_name: user.name }
   const { timeoutSeconds = DEFAULT_TIMEOUT_SECONDS, maxPerUser } = rules
   try {
-    if (id === null || !(await openSession(sql, id, { client, owner, timeoutSeconds, maxPerUser }))) {
+    const id = await holdingBody(c.res, async () => {
+      const id = await sessionIdOfWire(wireId)
+      if (id === null) return null
+      return (await openSession(sql, id, { client, owner, timeoutSeconds, maxPerUser })) ? id : null
+    })
+    if (id === null) {
       // Its headers would be merged into the answer to the error, and they carry the id.
       c.res = undefined
       throw new Error(

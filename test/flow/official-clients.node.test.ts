@@ -1,4 +1,7 @@
-import { Client as ClientV2, StreamableHTTPClientTransport as TransportV2 } from '@modelcontextprotocol/client'
+import {
+  Client as ClientV2,
+  StreamableHTTPClientTransport as TransportV2,
+} from '@modelcontextprotocol/client'
 import { Client as ClientV1 } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport as TransportV1 } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { Hono } from 'hono'
@@ -23,7 +26,11 @@ interface OfficialClient {
 const info = (name: string) => ({ name, version: '1.0.0' })
 const request = (token: string) => ({ requestInit: { headers: { authorization: `Bearer ${token}` } } })
 
-const clients: { name: string; era: string; connect(url: URL, token: string): Promise<OfficialClient> }[] = [
+const clients: {
+  name: string
+  era: string
+  connect: (url: URL, token: string) => Promise<OfficialClient>
+}[] = [
   {
     name: 'client v2 in its default mode',
     era: '2025-11-25',
@@ -47,8 +54,7 @@ const clients: { name: string; era: string; connect(url: URL, token: string): Pr
     era: '2025-11-25',
     async connect(url, token) {
       const client = new ClientV1(info('Windsurf'))
-      // The v1 types were not written for exactOptionalPropertyTypes.
-      await client.connect(new TransportV1(url, request(token)) as Parameters<ClientV1['connect']>[0])
+      await client.connect(new TransportV1(url, request(token)))
       return client
     },
   },
@@ -85,7 +91,9 @@ describe('the official clients', () => {
     const client = await connect(url(), await token(name))
     const { tools } = await client.listTools()
     expect(tools.map((tool) => tool.name)).toEqual(['whoami', 'echo', 'slow', 'fail'])
-    const answer = (await client.callTool({ name: 'whoami', arguments: {} })) as { content: [{ text: string }] }
+    const answer = (await client.callTool({ name: 'whoami', arguments: {} })) as {
+      content: [{ text: string }]
+    }
     expect(JSON.parse(answer.content[0].text)).toMatchObject({ user: { name, role: 'member' } })
     await client.close()
 
@@ -115,7 +123,12 @@ describe('the official clients', () => {
     for (const { name } of clients) {
       const email = `${name.toLowerCase()}@example.com`
       expect(listed).toContainEqual(
-        expect.objectContaining({ user_email: email, user_name: name, user_id: expect.any(String), status: 'active' }),
+        expect.objectContaining({
+          user_email: email,
+          user_name: name,
+          user_id: expect.any(String),
+          status: 'active',
+        }),
       )
     }
   })

@@ -42,8 +42,10 @@ describe('at most so many calls of a user run at once', () => {
   it('takes a batch whole or not at all', async () => {
     const ledger = createLedger(database.sql)
     const caller = await callerNamed('batch')
-    const batch = (size: number) => Array.from({ length: size }, () => callOf())
-    const ask = (size: number) => ledger.admit(requestBy(caller, { calls: batch(size), maxCallsInFlight: 5 }))
+    const ask = (size: number) => {
+      const calls = Array.from({ length: size }, () => callOf())
+      return ledger.admit(requestBy(caller, { calls, maxCallsInFlight: 5 }))
+    }
     expect((await ask(3)).admitted).toBe(true)
     expect((await ask(3)).admitted).toBe(false)
     expect((await ask(2)).admitted).toBe(true)
@@ -92,13 +94,13 @@ describe('at most so many calls of a user run at once', () => {
   })
 })
 
-describe('at most so many live sessions of a user', () => {
-  const liveOf = (user: string) => database.sql<
-    { client_name: string; status: string; reason: string | null }[]
-  >`
-    select client_name, status, disconnect_reason as reason
-    from archon_mcp_sessions where user_name = ${user} order by connected_at, client_name`
+const liveOf = (user: string) => database.sql<
+  { client_name: string; status: string; reason: string | null }[]
+>`
+  select client_name, status, disconnect_reason as reason
+  from archon_mcp_sessions where user_name = ${user} order by connected_at, client_name`
 
+describe('at most so many live sessions of a user', () => {
   it('ends the one without a call for longest, in both eras', async () => {
     const app = mcpApp(database.sql, { session: { maxPerUser: 2 } })
     const token = await tokenFor('Many')

@@ -18,6 +18,12 @@ const isAlive = (pid: number): boolean => {
   }
 }
 
+const sessionsOf = async (entry: Entry, token: string): Promise<number> => {
+  const headers = { authorization: `Bearer ${token}` }
+  const answer = await entry.fetch('/api/mcp/clients?status_filter=all', { headers })
+  return (await answer.json<{ total: number }>()).total
+}
+
 describe('the trial', () => {
   let folder: string
   beforeAll(() => {
@@ -32,11 +38,6 @@ describe('the trial', () => {
   }
   const serverPid = (): number =>
     Number(readFileSync(join(folder, '.data/postgres/postmaster.pid'), 'utf8').split('\n')[0])
-  const sessionsOf = async (entry: Entry, token: string): Promise<number> => {
-    const headers = { authorization: `Bearer ${token}` }
-    const answer = await entry.fetch('/api/mcp/clients?status_filter=all', { headers })
-    return ((await answer.json()) as { total: number }).total
-  }
 
   it('prints the endpoint, three tokens that work, and that it is ready', async () => {
     const entry = await start()

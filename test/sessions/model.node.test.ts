@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Sql } from '../../src/db/client.ts'
 import { createLedger } from '../../src/ledger/ledger.ts'
