@@ -1,0 +1,83 @@
+import { describe, expect, it } from 'vitest'
+import { proxyMcp } from '../../src/mcp/proxy.ts'
+import { type McpHandler, serveMcp } from '../../src/mcp/serve-mcp.ts'
+import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { appWith, tokenFor } from '../support/mcp.ts'
+import { serveHere } from '../support/serve.ts'
+import { PUSH, type Revision } from './scenarios.ts'
+import { statelessHandler } from './server.ts'
+import { sessionHandler } from './session-handler.ts'
+import { expectConformance, TEST_TIMEOUT_MS } from './suite.ts'
+
+const runs: {
+  handler: string
+  make: () => McpHandler
+  revision: Revision
+  but: string
+  failing: string[]
+}[] = [
+  {
+    handler: 'a stateless handler',
+    make: statelessHandler,
+    revision: '2025-11-25',
+    but: 'but the push that takes a held stream',
+    failing: PUSH,
+  },
+  {
+    handler: 'a stateless handler',
+    make: statelessHandler,
+    revision: '2026-07-28',
+    but: 'all of it',
+    failing: [],
+  },
+  {
+    handler: 'a handler with sessions',
+    make: sessionHandler,
+    revision: '2025-11-25',
+    but: 'all of it',
+    failing: [],
+  },
+  {
+    handler: 'a handler with sessions',
+    make: sessionHandler,
+    revision: '2026-07-28',
+    but: 'all of it',
+    failing: [],
+  },
+]
+
+/** Every call has ended and belongs to a session; those that the suite walked away from end when it is gone. */
+async function expectTheRecord({ sql }: TestDatabase): Promise<void> {
+  const calls = async (): Promise<unknown> => {
+    const [row] = await sql`
+      select count(*) > 50 as many, count(*) filter (where status = 'open') as open,
+             count(*) filter (where session_id is null) as astray
+      from archon_mcp_requests`
+    return row
+  }
+  await expect.poll(calls, { timeout: 10_000 }).toEqual({ many: true, open: '0', astray: '0' })
+}
+
+describe(
+  'the official conformance suite on Node, through the guarded endpoint',
+  { timeout: TEST_TIMEOUT_MS },
+  () => {
+    it.each(runs)('finds $revision whole in front of $handler, $but', async ({ make, revision, failing }) => {
+      await using database = await createTestDatabase()
+      const app = appWith(database.sql, serveMcp(make()))
+      await using served = await serveHere(() => app.fetch)
+      await expectConformance(served.origin, await tokenFor('Suite'), revision, failing)
+      await expectTheRecord(database)
+    })
+
+    it.each(['2025-11-25', '2026-07-28'] as const)('finds %s whole in front of a proxy', async (revision) => {
+      await using database = await createTestDatabase()
+      const handler = sessionHandler()
+      await using upstream = await serveHere(() => (request) => handler.fetch(request))
+      const app = appWith(database.sql, proxyMcp({ upstream: `${upstream.origin}/mcp` }))
+      await using served = await serveHere(() => app.fetch)
+      await expectConformance(served.origin, await tokenFor('Suite'), revision)
+      await expectTheRecord(database)
+    })
+  },
+)

@@ -1,0 +1,69 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { linesUntil } from './process.ts'
+
+export interface ServedWorker extends AsyncDisposable {
+  origin: string
+}
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url).href)
+const WRANGLER = join(
+  dirname(createRequire(import.meta.url).resolve('wrangler/package.json')),
+  'bin/wrangler.js',
+)
+const READY = /Ready on (http:\/\/\S+)/
+const START_TIMEOUT_MS = 60_000
+
+/**
+ * Serves a Worker on a free port with the real runtime and the configuration that is deployed.
+ * @param entry the module, in place of the one that the configuration names.
+ * @param databaseUrl what its Hyperdrive binding connects to.
+ */
+export async function startWorker(entry: string, databaseUrl: string): Promise<ServedWorker> {
+  const folder = mkdtempSync(join(tmpdir(), 'mcp-user-context-worker-'))
+  const address = ['--ip', '127.0.0.1', '--port', '0', '--inspector-port', '0']
+  const quiet = ['--show-interactive-dev-session=false', '--persist-to', folder]
+  const child = spawn(process.execPath, [WRANGLER, 'dev', entry, ...address, ...quiet], {
+    cwd: ROOT,
+    env: {
+      PATH: process.env['PATH'],
+      HOME: folder,
+      CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_HYPERDRIVE: databaseUrl,
+      CLOUDFLARE_CF_FETCH_ENABLED: 'false',
+      WRANGLER_SEND_METRICS: 'false',
+      NO_COLOR: '1',
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // A group of its own, so that the runtime ends with it.
+    detached: true,
+  })
+  let said = ''
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (said += chunk))
+  const exit = once(child, 'exit')
+  const end = (): void => {
+    if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid!, 'SIGKILL')
+  }
+  const tooLong = setTimeout(end, START_TIMEOUT_MS)
+  try {
+    const lines = await linesUntil(child, READY)
+    child.stdout.resume()
+    return {
+      origin: READY.exec(lines.at(-1)!)![1]!,
+      async [Symbol.asyncDispose]() {
+        end()
+        await exit
+        rmSync(folder, { recursive: true, force: true })
+      },
+    }
+  } catch (error) {
+    end()
+    throw new Error(`The Worker does not start:\n${said}`, { cause: error })
+  } finally {
+    clearTimeout(tooLong)
+  }
+}
