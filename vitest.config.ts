@@ -8,6 +8,7 @@ export default defineConfig({
     // A busy machine is no failure.
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    isolate: false,
     globalSetup: ['./test/support/global-setup.ts'],
     projects: [
       {
