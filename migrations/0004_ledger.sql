@@ -1,8 +1,20 @@
 -- The ledger: one statement that closes the calls which have ended and judges and opens the ones that wait, for
 -- everything an instance has gathered at that moment; and the sweep, which closes what nobody came back for.
--- Locks are taken in one order everywhere: users, sessions by id, requests. The sweep skips what is locked.
+-- Locks are taken in one order everywhere: users, sessions by id, rate cells by key, requests. The sweep skips what
+-- is locked.
 
 -- migrate:up
+
+-- Where rate limits stand: one row for each limit and whom it holds.
+create table archon_mcp_rate_cells (
+  key text primary key,
+  -- The moment at which the calls so far have been worked off.
+  empty_at timestamptz not null
+) with (fillfactor = 50);
+revoke all on archon_mcp_rate_cells from public, anon, authenticated;
+alter table archon_mcp_rate_cells enable row level security;
+create policy archon_mcp_rate_cells_service on archon_mcp_rate_cells to service_role using (true) with check (true);
+grant select, insert, update, delete on archon_mcp_rate_cells to service_role;
 
 -- Whether a limit counts a call.
 create function archon_mcp_counts(p_method text) returns boolean
@@ -14,7 +26,8 @@ $$;
 
 -- Arrays of one prefix belong together, element by element:
 --   c_  calls that have ended        u_  callers, each once
---   r_  requests that wait (r_caller counts into u_, null for nobody)
+--   r_  requests that wait (r_caller counts into u_, null for nobody; r_rate_calls: calls that are limited but not
+--       opened, of r_rate_key or of the user)
 --   o_  the calls of those requests (o_request counts into r_)
 -- One row comes back for each request: verdict is 'admitted' or the code of the refusal.
 create function archon_mcp_ledger(
@@ -25,9 +38,12 @@ create function archon_mcp_ledger(
   u_email text[], u_name text[], u_department text[], u_role text[], u_claims_at timestamptz[],
   r_caller integer[], r_issued_at timestamptz[], r_session uuid[], r_derived_key text[], r_client text[],
   r_recorded_session uuid[], r_timeout_seconds integer[], r_max_sessions integer[], r_max_in_flight integer[],
+  r_rate_limit integer[], r_rate_window_seconds integer[], r_rate_burst integer[], r_rate_per text[],
+  r_rate_key text[], r_rate_calls integer[],
   o_request integer[], o_id uuid[], o_method text[], o_tool text[], o_kind text[], o_hold_seconds integer[]
 ) returns table (
-  request integer, verdict text, user_id uuid, email text, name text, department text, role text, session_id uuid
+  request integer, verdict text, user_id uuid, email text, name text, department text, role text, session_id uuid,
+  remaining integer, reset_ms integer, retry_ms integer
 )
 language plpgsql
 -- `= any($array)` in plpgsql is planned anew at every call without this.
@@ -62,6 +78,19 @@ declare
   v_calls integer;
   v_open integer;
   v_place integer;
+  -- Cells of the rate limit: which request wants how many calls of which, and when each is empty again.
+  v_want_request integer[];
+  v_want_key text[];
+  v_want_calls integer[];
+  v_cell_key text[];
+  v_cell_empty_at timestamptz[];
+  v_remaining integer[] := '{}';
+  v_reset_ms integer[] := '{}';
+  v_retry_ms integer[] := '{}';
+  v_cell integer;
+  v_interval interval;
+  v_empty_at timestamptz;
+  v_wait interval;
 begin
   -- Calls that have ended. One that the sweep closed meanwhile is corrected.
   if cardinality(c_id) > 0 then
@@ -276,6 +305,17 @@ begin
     join archon_mcp_requests as call on call.request_id = waiting.id;
   end if;
 
+  v_refusal := array(
+    select case
+             when waiting.place = any (v_again) then null
+             when waiting.refusal is null and waiting.wanted is not null and waiting.session is null
+               then 'session_not_found'
+             else waiting.refusal
+           end
+    from unnest(v_refusal, r_session, v_session) with ordinality as waiting (refusal, wanted, session, place)
+    order by waiting.place
+  );
+
   -- Calls in flight, in the order of the requests. Discovery and the like count nothing: a refused one would cost
   -- a client its connection, and a subscription stays open by its nature.
   for v_place in
@@ -304,16 +344,93 @@ begin
     end if;
   end loop;
 
-  v_refusal := array(
-    select case
-             when waiting.place = any (v_again) then null
-             when waiting.refusal is null and waiting.wanted is not null and waiting.session is null
-               then 'session_not_found'
-             else waiting.refusal
-           end
-    from unnest(v_refusal, r_session, v_session) with ordinality as waiting (refusal, wanted, session, place)
-    order by waiting.place
-  );
+  -- The rate: a cell holds the moment at which it is empty again, each call moves it by window / limit, and it may
+  -- lie burst calls ahead (the generic cell rate algorithm of ATM, ITU-T I.371). A request is taken whole or not.
+  select array_agg(wanted.request order by wanted.request), array_agg(wanted.key order by wanted.request),
+         array_agg(wanted.calls order by wanted.request)
+  into v_want_request, v_want_key, v_want_calls
+  from (
+    select limited.request,
+           concat_ws(
+             ' ',
+             r_rate_limit[limited.request] || '/' || r_rate_window_seconds[limited.request] || 's',
+             case
+               when r_rate_key[limited.request] is not null then 'key ' || r_rate_key[limited.request]
+               when r_rate_per[limited.request] = 'department' and v_department[limited.request] is not null
+                 then 'department ' || v_department[limited.request]
+               else 'user ' || v_user_id[limited.request]
+             end,
+             case when r_rate_per[limited.request] = 'user-and-tool' then 'tool ' || limited.tool end
+           ) as key,
+           sum(limited.calls)::integer as calls
+    from (
+      select waiting.request, coalesce(waiting.tool, waiting.method) as tool, 1 as calls
+      from unnest(o_request, o_method, o_tool) as waiting (request, method, tool)
+      where archon_mcp_counts(waiting.method)
+      union all
+      select waiting.request, '', waiting.calls
+      from unnest(r_rate_calls) with ordinality as waiting (calls, request)
+      where waiting.calls > 0
+    ) as limited
+    where r_rate_limit[limited.request] is not null
+      and coalesce(r_rate_key[limited.request], v_user_id[limited.request]::text) is not null
+      and v_refusal[limited.request] is null
+      and (v_again is null or limited.request <> all (v_again))
+    group by 1, 2
+  ) as wanted;
+  if v_want_request is not null then
+    insert into archon_mcp_rate_cells (key, empty_at)
+    select distinct wanted.key, v_now
+    from unnest(v_want_key) as wanted (key)
+    order by wanted.key
+    on conflict do nothing;
+    select array_agg(cell.key), array_agg(cell.empty_at)
+    into v_cell_key, v_cell_empty_at
+    from (
+      select known.key, known.empty_at
+      from archon_mcp_rate_cells as known
+      where known.key = any (v_want_key)
+      order by known.key
+      for update
+    ) as cell;
+
+    for v_place in select distinct wanted.request from unnest(v_want_request) as wanted (request) order by 1 loop
+      v_interval := make_interval(secs => r_rate_window_seconds[v_place]::double precision / r_rate_limit[v_place]);
+      v_wait := interval '0';
+      for v_want in 1..cardinality(v_want_request) loop
+        continue when v_want_request[v_want] <> v_place;
+        v_empty_at := greatest(v_cell_empty_at[array_position(v_cell_key, v_want_key[v_want])], v_now)
+          + v_want_calls[v_want] * v_interval;
+        v_wait := greatest(v_wait, v_empty_at - v_now - r_rate_burst[v_place] * v_interval);
+      end loop;
+      for v_want in 1..cardinality(v_want_request) loop
+        continue when v_want_request[v_want] <> v_place;
+        v_cell := array_position(v_cell_key, v_want_key[v_want]);
+        if v_wait = interval '0' then
+          v_cell_empty_at[v_cell] := greatest(v_cell_empty_at[v_cell], v_now) + v_want_calls[v_want] * v_interval;
+        end if;
+        v_empty_at := greatest(v_cell_empty_at[v_cell], v_now);
+        v_remaining[v_place] := least(
+          coalesce(v_remaining[v_place], r_rate_burst[v_place]),
+          floor(r_rate_burst[v_place] - extract(epoch from v_empty_at - v_now) / extract(epoch from v_interval) + 0.001)::integer
+        );
+        v_reset_ms[v_place] := greatest(
+          coalesce(v_reset_ms[v_place], 0), ceil(extract(epoch from v_empty_at - v_now) * 1000)::integer
+        );
+      end loop;
+      if v_wait > interval '0' then
+        v_refusal[v_place] := 'rate_limited';
+        v_retry_ms[v_place] := ceil(extract(epoch from v_wait) * 1000)::integer;
+      end if;
+    end loop;
+
+    update archon_mcp_rate_cells as cell
+    set empty_at = moved.empty_at
+    from unnest(v_cell_key, v_cell_empty_at) as moved (key, empty_at)
+    where cell.key = any (v_cell_key)
+      and cell.key = moved.key
+      and cell.empty_at <> moved.empty_at;
+  end if;
 
   insert into archon_mcp_requests
     (request_id, session_id, user_id, department, client_type, kind, method, tool_name, status, timestamp,
@@ -335,7 +452,8 @@ begin
 
   return query
   select waiting.place::integer, coalesce(waiting.refusal, 'admitted'), waiting.user_id, waiting.email, waiting.name,
-         waiting.department, waiting.role, coalesce(waiting.session, waiting.recorded)
+         waiting.department, waiting.role, coalesce(waiting.session, waiting.recorded),
+         v_remaining[waiting.place], v_reset_ms[waiting.place], v_retry_ms[waiting.place]
   from unnest(v_refusal, v_user_id, v_email, v_name, v_department, v_role, v_session, r_recorded_session)
     with ordinality as waiting (refusal, user_id, email, name, department, role, session, recorded, place)
   order by waiting.place;
@@ -523,6 +641,16 @@ begin
   where call.request_id = due.request_id;
   get diagnostics calls_expired = row_count;
 
+  -- An empty cell says nothing.
+  delete from archon_mcp_rate_cells as cell
+  where cell.key in (
+    select empty.key
+    from archon_mcp_rate_cells as empty
+    where empty.empty_at < v_now
+    limit p_limit
+    for update skip locked
+  );
+
   return next;
 end
 $$;
@@ -553,3 +681,4 @@ drop function archon_mcp_replace_sessions;
 drop function archon_mcp_end_stale_sessions;
 drop function archon_mcp_ledger;
 drop function archon_mcp_counts;
+drop table archon_mcp_rate_cells;

@@ -1,9 +1,9 @@
 import type { Context } from 'hono'
 import type { Sql } from './db/client.ts'
 import { DatabaseUnavailableError } from './db/outage.ts'
-import { databaseUnavailable, type Refusal } from './errors.ts'
+import { databaseUnavailable, rateRefusal, type Refusal } from './errors.ts'
 import { ledgerOf } from './ledger/ledger.ts'
-import type { CallToOpen, LedgerRefusal, SessionDemand } from './ledger/types.ts'
+import type { CallToOpen, LedgerRefusal, RateDemand, SessionDemand } from './ledger/types.ts'
 import { type Caller, requireVar, type Role, type UserVariables } from './variables.ts'
 
 /** What the middlewares of one request want of the ledger. */
@@ -14,6 +14,7 @@ export interface Demand {
   calls: CallToOpen[]
   /** Calls of the user in flight at most. */
   maxCallsInFlight?: number | null
+  rate?: RateDemand | null
 }
 
 /**
@@ -25,7 +26,8 @@ export async function ask(c: Context, sql: Sql, demand: Demand): Promise<Refusal
   const caller = requireVar(c, 'caller', 'userContext()')
   try {
     const verdict = await ledgerOf(sql).admit({ caller: caller.identity, ...demand })
-    if (!verdict.admitted) return refusalOf(verdict.code, caller, demand)
+    c.set('rate', verdict.rate ?? null)
+    if (!verdict.admitted) return refusalOf(verdict, caller, demand)
     if (demand.session !== null)
       c.set('session', verdict.sessionId === null ? null : { id: verdict.sessionId })
     tellTools(c, verdict.user, verdict.sessionId)
@@ -39,8 +41,14 @@ export async function ask(c: Context, sql: Sql, demand: Demand): Promise<Refusal
 /** How soon a call may have ended, and with it made room for another. */
 const IN_FLIGHT_RETRY_SECONDS = 1
 
-function refusalOf(code: LedgerRefusal, caller: Caller, { maxCallsInFlight }: Demand): Refusal {
+function refusalOf(
+  { code, retryAfterMs = 0 }: { code: LedgerRefusal; retryAfterMs?: number },
+  caller: Caller,
+  { maxCallsInFlight, rate }: Demand,
+): Refusal {
   switch (code) {
+    case 'rate_limited':
+      return rateRefusal(rate!, retryAfterMs)
     case 'invalid_token':
       return { code, headers: { 'www-authenticate': caller.invalidTokenChallenge } }
     case 'too_many_calls':

@@ -31,9 +31,7 @@ export function createApp(config: Config, { sql, tokens, handler, authorizationS
     allowedOrigins: config.allowedOrigins,
     authorizationServers,
     resourceName: 'mcp-user-context',
-  }
-  if (config.rateLimit !== undefined) {
-    console.warn('mcp-user-context: RATE_LIMIT is set, and this version does not limit calls yet')
+    ...(config.rateLimit === undefined ? {} : { rateLimit: config.rateLimit }),
   }
   const app = new Hono()
   app.notFound(() => problem({ code: 'not_found' }))

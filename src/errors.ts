@@ -21,6 +21,7 @@ const REFUSALS = {
   session_required: { status: 400, rpc: -32000, title: 'Mcp-Session-Id header is required' },
   session_not_found: { status: 404, rpc: -32001, title: 'Session not found' },
   not_found: { status: 404, rpc: 40400, title: 'Not found' },
+  rate_limited: { status: 429, rpc: 42900, title: 'Too many calls' },
   too_many_calls: { status: 429, rpc: 42900, title: 'Too many calls at once' },
   auth_unavailable: { status: 503, rpc: 50300, title: 'Tokens cannot be verified right now' },
   database_unavailable: { status: 503, rpc: 50301, title: 'The database is out of reach right now' },
@@ -121,3 +122,18 @@ export function refuseFaults(what: string, faults: string[]): void {
 /** What is wrong with the `sql` option: a client is a function too. */
 export const sqlFaults = (sql: unknown): string[] =>
   typeof sql === 'function' ? [] : ['sql must be a postgres.js client, or a function that gives one']
+
+/** The refusal of a rate limit: when it comes back, for programs and for the model. */
+export function rateRefusal(
+  { limit, windowSeconds }: { limit: number; windowSeconds: number },
+  retryAfterMs: number,
+): Refusal {
+  const retryAfterSeconds = Math.max(Math.ceil(retryAfterMs / 1000), 1)
+  const wait = retryAfterSeconds === 1 ? 'a second' : `${retryAfterSeconds} seconds`
+  return {
+    code: 'rate_limited',
+    detail: `At most ${limit} calls in ${windowSeconds} seconds; wait ${wait} before you call again.`,
+    retryAfterSeconds: retryAfterMs / 1000,
+    data: { kind: 'rate', limit, remaining: 0 },
+  }
+}

@@ -6,6 +6,8 @@ export type { JwtOptions, TokenOptions, TokenVerifier, VerifyOptions } from './a
 export { createTokenVerifier } from './auth/tokens.ts'
 export { userContext, type UserContextOptions } from './auth/user-context.ts'
 export type { Sql, SqlSource } from './db/client.ts'
+export { rateLimit, type RateLimitOptions } from './limits/rate-limit.ts'
+export type { RateLimitRule } from './limits/rate-rule.ts'
 export { mcpUserContext, type McpUserContextOptions } from './mcp-user-context.ts'
 export type { ClientType } from './mcp/client-type.ts'
 export { proxyMcp, type ProxyMcpOptions } from './mcp/proxy.ts'

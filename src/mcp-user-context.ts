@@ -6,6 +6,7 @@ import { resolveSql, type SqlSource } from './db/client.ts'
 import { countFaults, mcpRefusal, refuseFaults, sqlFaults } from './errors.ts'
 import { requestIds } from './mcp/json-rpc.ts'
 import { readMessage } from './mcp/read-message.ts'
+import { rateDemand, rateFaults, rateHeaders, type RateLimitRule } from './limits/rate-rule.ts'
 import type { SessionRules } from './sessions/life-cycle.ts'
 import { sessionStep } from './sessions/session.ts'
 import { callsOf, meterCalls } from './usage/meter.ts'
@@ -24,6 +25,8 @@ export interface McpUserContextOptions extends AuthenticatorOptions, BrowserGuar
    * @default no limit
    */
   maxCallsInFlight?: number
+  /** How fast calls may come. Discovery does not count. @default no limit */
+  rateLimit?: RateLimitRule
   /** Bound of a POST body in bytes. @default 4 MiB */
   maxBodyBytes?: number
 }
@@ -43,11 +46,13 @@ export interface McpUserContextOptions extends AuthenticatorOptions, BrowserGuar
 export function mcpUserContext(
   options: McpUserContextOptions,
 ): MiddlewareHandler<{ Variables: McpVariables }> {
-  const { sql, session = {}, holdSeconds, maxBodyBytes, maxCallsInFlight } = options
+  const { sql, session = {}, holdSeconds, maxBodyBytes, maxCallsInFlight, rateLimit } = options
   refuseFaults('mcpUserContext', [
     ...sqlFaults(sql),
+    ...(rateLimit === undefined ? [] : rateFaults(rateLimit)),
     ...countFaults({ holdSeconds, maxBodyBytes, maxCallsInFlight, ...session }),
   ])
+  const rate = rateLimit === undefined ? null : rateDemand(rateLimit)
   const guard = browserGuard(options)
   const authenticate = createAuthenticator(options)
 
@@ -74,9 +79,12 @@ export function mcpUserContext(
       session: step.demand,
       calls: calls.map(({ call }) => call),
       maxCallsInFlight: maxCallsInFlight ?? null,
+      rate,
     })
-    if (refusal !== null) return mcpRefusal(refusal, ids)
+    const headers = rateLimit !== undefined && c.var.rate ? rateHeaders(rateLimit, c.var.rate) : {}
+    if (refusal !== null) return mcpRefusal({ ...refusal, headers: { ...refusal.headers, ...headers } }, ids)
     await meterCalls(c, client, calls, () => step.run(client, next), startedAt)
+    for (const [name, value] of Object.entries(headers)) c.header(name, value)
   }
 
   return async function mcpUserContext(c, next) {

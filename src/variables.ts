@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import type { LedgerCaller } from './ledger/types.ts'
+import type { LedgerCaller, RateState } from './ledger/types.ts'
 import type { MessageVariables } from './mcp/read-message.ts'
 
 /** What a caller may do: own data, own department, everyone's cost, everything; or a program. */
@@ -73,8 +73,14 @@ export interface SessionVariables {
   sessionOpened?: Promise<void>
 }
 
+/** Set by whoever asks the ledger. */
+export interface RateVariables {
+  /** Where the rate limit stands; null where there is none. */
+  rate: RateState | null
+}
+
 /** Everything `mcpUserContext()` sets. */
-export type McpVariables = UserVariables & MessageVariables & SessionVariables
+export type McpVariables = UserVariables & MessageVariables & SessionVariables & RateVariables
 
 /**
  * Reads a variable that another middleware must have set.

@@ -23,6 +23,9 @@ interface VerdictRow {
   department: string | null
   role: string | null
   session_id: string | null
+  remaining: number | null
+  reset_ms: number | null
+  retry_ms: number | null
 }
 
 /** What a client says of itself, or only its name and version where the rest is too long to keep. */
@@ -91,6 +94,12 @@ export async function runLedger(
       ${pgArray(derived.map((session) => session?.timeoutSeconds ?? null))}::integer[],
       ${pgArray(derived.map((session) => session?.maxPerUser ?? null))}::integer[],
       ${pgArray(requests.map(({ maxCallsInFlight }) => maxCallsInFlight ?? null))}::integer[],
+      ${pgArray(requests.map(({ rate }) => rate?.limit ?? null))}::integer[],
+      ${pgArray(requests.map(({ rate }) => rate?.windowSeconds ?? null))}::integer[],
+      ${pgArray(requests.map(({ rate }) => rate?.burst ?? null))}::integer[],
+      ${pgArray(requests.map(({ rate }) => rate?.per ?? null))}::text[],
+      ${pgArray(requests.map(({ rate }) => fit(rate?.key ?? null, 500)))}::text[],
+      ${pgArray(requests.map(({ rate }) => rate?.calls ?? null))}::integer[],
       ${pgArray(opens.map((call) => call.request))}::integer[],
       ${pgArray(opens.map((call) => call.id))}::uuid[],
       ${pgArray(opens.map((call) => fit(call.method, 100)))}::text[],
@@ -99,9 +108,18 @@ export async function runLedger(
       ${pgArray(opens.map((call) => call.holdSeconds))}::integer[]
     )`
   return rows.map((row): Verdict => {
-    if (row.verdict !== 'admitted') return { admitted: false, code: row.verdict }
+    const { remaining, reset_ms: resetMs, retry_ms: retryAfterMs } = row
+    const rate = remaining === null || resetMs === null ? {} : { rate: { remaining, resetMs } }
+    if (row.verdict !== 'admitted') {
+      return {
+        admitted: false,
+        code: row.verdict,
+        ...rate,
+        ...(retryAfterMs === null ? {} : { retryAfterMs }),
+      }
+    }
     const { user_id: id, email, name, department, role } = row
     const user = id === null ? null : { id, email, name, department, role: role ?? 'member' }
-    return { admitted: true, user, sessionId: row.session_id }
+    return { admitted: true, user, sessionId: row.session_id, ...rate }
   })
 }

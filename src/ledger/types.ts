@@ -49,6 +49,26 @@ export interface CallToOpen {
   holdSeconds: number
 }
 
+/** How fast calls may come: `limit` in `windowSeconds`, `burst` of them at once. */
+export interface RateDemand {
+  limit: number
+  windowSeconds: number
+  burst: number
+  per: 'user' | 'user-and-tool' | 'department'
+  /** Whom it holds in place of the user. */
+  key?: string | null
+  /** Calls that are limited here and recorded elsewhere; those of the request count anyway. */
+  calls?: number
+}
+
+/** Where a rate limit stands after a request was judged. */
+export interface RateState {
+  /** Calls that would be admitted at once. */
+  remaining: number
+  /** Milliseconds until all of the burst is there again. */
+  resetMs: number
+}
+
 /** One HTTP request that asks: admitted or refused whole. */
 export interface AdmissionRequest {
   /** Null for nobody: an anonymous caller or a program. */
@@ -59,6 +79,7 @@ export interface AdmissionRequest {
   calls: CallToOpen[]
   /** Calls of the user in flight at most, these included; null for no limit. */
   maxCallsInFlight?: number | null
+  rate?: RateDemand | null
 }
 
 /** The user as their row has it, which is the truth. */
@@ -71,11 +92,17 @@ export interface LedgerUser {
 }
 
 /** Why a request is refused; each is the code of a refusal on the wire. */
-export type LedgerRefusal = 'blocked' | 'invalid_token' | 'session_not_found' | 'too_many_calls'
+export type LedgerRefusal =
+  | 'blocked'
+  | 'invalid_token'
+  | 'session_not_found'
+  | 'too_many_calls'
+  | 'rate_limited'
 
-export type Verdict =
+export type Verdict = { rate?: RateState } & (
   | { admitted: true; user: LedgerUser | null; sessionId: string | null }
-  | { admitted: false; code: LedgerRefusal }
+  | { admitted: false; code: LedgerRefusal; retryAfterMs?: number }
+)
 
 /** How a call ended. */
 export interface CallToClose {

@@ -39,6 +39,12 @@ export interface MessageFault {
   id: RequestId | null
 }
 
+// As archon_mcp_counts() in the database has them.
+const UNCOUNTED = new Set(['initialize', 'server/discover', 'ping', 'subscriptions/listen'])
+
+/** Whether a limit counts a request: one that a client needs to connect does not, and a subscription is no work. */
+export const isCounted = (method: string): boolean => !UNCOUNTED.has(method)
+
 /** As many as the official SDK's servers take in one POST. */
 export const MAX_BATCH_SIZE = 100
 

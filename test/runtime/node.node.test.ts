@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { SCHEMA_VERSION } from '../../src/db/schema-version.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { configured, type Entry, failToStart, startEntry } from '../support/entry.ts'
-import { callTool, initialize, mcpHeaders, post } from '../support/mcp.ts'
+import { callTool, initialize, mcpHeaders, modern, post } from '../support/mcp.ts'
 import { behavesAsEverywhere } from './suite.ts'
 
 describe('the Node entry', () => {
@@ -35,6 +35,18 @@ describe('the Node entry', () => {
     const rows = await database.sql`
       select status from archon_mcp_requests where session_id = ${session} and tool_name = 'slow'`
     expect([...rows]).toEqual([{ status: 'success' }])
+  })
+
+  it('holds each user to RATE_LIMIT', async () => {
+    const limited = await startEntry(process.execPath, 'src/node.ts', {
+      ...configured(database.url),
+      RATE_LIMIT: '1/3600s',
+    })
+    const { body, headers } = modern(callTool('whoami'))
+    const ask = async (name: string) =>
+      (await limited.fetch('/mcp', post(body, { token: await limited.token(name), headers }))).status
+    expect([await ask('Rita'), await ask('Rita'), await ask('Rob')]).toEqual([200, 429, 200])
+    expect(await limited.interrupt()).toBe(0)
   })
 
   it('does not start on a database that is not migrated, and says what to run', async () => {

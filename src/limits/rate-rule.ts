@@ -1,0 +1,50 @@
+import { countFaults } from '../errors.ts'
+import type { RateDemand, RateState } from '../ledger/types.ts'
+
+/** How fast calls may come. */
+export interface RateLimitRule {
+  /** Calls in the window. */
+  limit: number
+  /** Length of the window, in seconds. */
+  windowSeconds: number
+  /** Calls that may come at once; the window then fills up again evenly. @default limit */
+  burst?: number
+  /** Whom the limit holds. A user without a department is held alone. @default 'user' */
+  per?: 'user' | 'user-and-tool' | 'department'
+}
+
+/** What is wrong with a rule. */
+export function rateFaults({ limit, windowSeconds, burst, per = 'user' }: RateLimitRule): string[] {
+  const known = ['user', 'user-and-tool', 'department'].includes(per)
+  return [
+    ...countFaults({ limit, windowSeconds, burst }),
+    ...[{ limit }, { windowSeconds }].flatMap((needed) =>
+      Object.entries(needed)
+        .filter(([, value]) => value === undefined)
+        .map(([name]) => `${name} is missing`),
+    ),
+    ...(known ? [] : [`per must be user, user-and-tool or department, got ${per}`]),
+  ]
+}
+
+/** The rule as the ledger is asked. */
+export const rateDemand = ({
+  limit,
+  windowSeconds,
+  burst = limit,
+  per = 'user',
+}: RateLimitRule): RateDemand => ({
+  limit,
+  windowSeconds,
+  burst,
+  per,
+})
+
+/** The two header fields of draft-ietf-httpapi-ratelimit-headers-10, as structured fields (RFC 9651). */
+export const rateHeaders = (
+  { limit, windowSeconds }: RateLimitRule,
+  { remaining, resetMs }: RateState,
+): Record<string, string> => ({
+  'ratelimit-policy': `"rate";q=${limit};w=${windowSeconds}`,
+  ratelimit: `"rate";r=${remaining};t=${Math.ceil(resetMs / 1000)}`,
+})
