@@ -29,7 +29,9 @@ async function onServer(run: (sql: Sql) => Promise<unknown>): Promise<void> {
         await run(sql)
         return
       } catch (error) {
-        if (attempt === 10 || errorCode(error) !== '55006') throw error
+        // 42501: an autovacuum worker is in the database, whom a login that is no superuser may not send away.
+        if (attempt === 50 || !['55006', '42501'].includes(errorCode(error) ?? '')) throw error
+        await sql`select pg_sleep(0.1)`
       }
     }
   } finally {
