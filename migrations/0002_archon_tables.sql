@@ -292,7 +292,7 @@ create table if not exists archon_llm_pricing (
 do $$
 begin
   if not exists (select from archon_mcp_adopted where kind = 'table' and name = 'archon_mcp_sessions') then
-    comment on column archon_mcp_sessions.status is 'active, idle (no call for 5 minutes), disconnected';
+    comment on column archon_mcp_sessions.status is 'active, idle (no call for some minutes), disconnected';
     create index idx_archon_mcp_sessions_last_activity on archon_mcp_sessions (last_activity desc, session_id desc);
     create index idx_archon_mcp_sessions_connected_at on archon_mcp_sessions (connected_at desc);
   end if;

@@ -36,10 +36,12 @@ alter table archon_mcp_sessions
   add column client_name varchar(255),
   -- Seconds without a call after which the session ends; it is written when the session opens.
   add column timeout_seconds integer not null default 86400,
+  -- Seconds without a call after which it is shown as idle.
+  add column idle_after_seconds integer not null default 300,
   -- A session of the 2026 era is derived: one live row for each user, client name and version, which this names.
   add column derived_key text,
   add constraint archon_mcp_sessions_era check (era in ('2025-11-25', '2026-07-28')),
-  add constraint archon_mcp_sessions_timeout check (timeout_seconds > 0);
+  add constraint archon_mcp_sessions_timeout check (timeout_seconds > 0 and idle_after_seconds > 0);
 create unique index archon_mcp_sessions_derived
   on archon_mcp_sessions (derived_key)
   where disconnected_at is null;
@@ -127,6 +129,7 @@ set era = kept.era,
     protocol_version = kept.protocol_version,
     client_name = kept.client_name,
     timeout_seconds = kept.timeout_seconds,
+    idle_after_seconds = kept.idle_after_seconds,
     derived_key = kept.derived_key
 from archon_mcp_take_back(3, 'archon_mcp_sessions') as taken
 cross join jsonb_populate_record(null::archon_mcp_sessions, taken.content) as kept
@@ -178,7 +181,7 @@ select archon_mcp_refuse_additions('archon_mcp_users');
 select archon_mcp_set_aside_rows(3, 'archon_mcp_users');
 select archon_mcp_set_aside_rows(
   3, 'archon_mcp_sessions',
-  'kept.timeout_seconds <> 86400
+  'kept.timeout_seconds <> 86400 or kept.idle_after_seconds <> 300
    or coalesce(kept.era, kept.protocol_version, kept.client_name, kept.derived_key) is not null',
   'false'
 );
@@ -223,10 +226,11 @@ alter table archon_mcp_sessions
   drop constraint archon_mcp_sessions_timeout,
   drop constraint archon_mcp_sessions_era;
 select archon_mcp_refuse_additions('archon_mcp_sessions', array[
-  'era', 'protocol_version', 'client_name', 'timeout_seconds', 'derived_key'
+  'era', 'protocol_version', 'client_name', 'timeout_seconds', 'idle_after_seconds', 'derived_key'
 ]);
 alter table archon_mcp_sessions
   drop column derived_key,
+  drop column idle_after_seconds,
   drop column timeout_seconds,
   drop column client_name,
   drop column protocol_version,

@@ -37,7 +37,8 @@ create function archon_mcp_ledger(
   u_issuer text[], u_subject text[], u_first_id uuid[], u_fallback_id uuid[],
   u_email text[], u_name text[], u_department text[], u_role text[], u_claims_at timestamptz[],
   r_caller integer[], r_issued_at timestamptz[], r_session uuid[], r_derived_key text[], r_client text[],
-  r_recorded_session uuid[], r_timeout_seconds integer[], r_max_sessions integer[], r_max_in_flight integer[],
+  r_recorded_session uuid[], r_timeout_seconds integer[],
+  r_idle_after_seconds integer[], r_max_sessions integer[], r_max_in_flight integer[],
   r_rate_limit integer[], r_rate_window_seconds integer[], r_rate_burst integer[], r_rate_per text[],
   r_rate_key text[], r_rate_calls integer[],
   o_request integer[], o_id uuid[], o_method text[], o_tool text[], o_kind text[], o_hold_seconds integer[]
@@ -255,16 +256,19 @@ begin
     end if;
     insert into archon_mcp_sessions
       (user_id, user_email, user_name, client_type, client_name, client_version, client_capabilities, metadata,
-       era, protocol_version, derived_key, timeout_seconds, connected_at, last_activity)
+       era, protocol_version, derived_key, timeout_seconds, idle_after_seconds, connected_at, last_activity)
     select missing.user_id, missing.email, missing.name,
            client ->> 'client_type', client ->> 'client_name', client ->> 'client_version',
            nullif(client -> 'capabilities', 'null'), coalesce(nullif(client -> 'metadata', 'null'), '{}'),
-           '2026-07-28', client ->> 'protocol_version', missing.key, missing.timeout_seconds, v_now, v_now
+           '2026-07-28', client ->> 'protocol_version', missing.key, missing.timeout_seconds,
+           missing.idle_after_seconds, v_now, v_now
     from (
       select distinct on (wanted.key)
-             wanted.key, wanted.user_id, wanted.email, wanted.name, wanted.client::jsonb as client, wanted.timeout_seconds
-      from unnest(v_user_id, v_email, v_name, v_refusal, v_key, v_session, r_client, r_timeout_seconds)
-        as wanted (user_id, email, name, refusal, key, session, client, timeout_seconds)
+             wanted.key, wanted.user_id, wanted.email, wanted.name, wanted.client::jsonb as client,
+             wanted.timeout_seconds, wanted.idle_after_seconds
+      from unnest(
+        v_user_id, v_email, v_name, v_refusal, v_key, v_session, r_client, r_timeout_seconds, r_idle_after_seconds
+      ) as wanted (user_id, email, name, refusal, key, session, client, timeout_seconds, idle_after_seconds)
       where wanted.key is not null
         and wanted.refusal is null
         and (wanted.session is null or wanted.session = any (v_stale))
@@ -534,7 +538,7 @@ $$;
 create function archon_mcp_open_session(
   p_now timestamptz, p_session_id uuid, p_user_id uuid, p_user_email text, p_user_name text, p_client_type text,
   p_client_name text, p_client_version text, p_capabilities jsonb, p_metadata jsonb, p_protocol_version text,
-  p_timeout_seconds integer, p_max_sessions integer
+  p_timeout_seconds integer, p_idle_after_seconds integer, p_max_sessions integer
 ) returns boolean
 language plpgsql
 as $$
@@ -546,10 +550,11 @@ begin
   end if;
   insert into archon_mcp_sessions
     (session_id, user_id, user_email, user_name, client_type, client_name, client_version, client_capabilities,
-     metadata, era, protocol_version, timeout_seconds, connected_at, last_activity)
+     metadata, era, protocol_version, timeout_seconds, idle_after_seconds, connected_at, last_activity)
   values
     (p_session_id, p_user_id, p_user_email, p_user_name, p_client_type, p_client_name, p_client_version,
-     p_capabilities, p_metadata, '2025-11-25', p_protocol_version, p_timeout_seconds, v_now, v_now)
+     p_capabilities, p_metadata, '2025-11-25', p_protocol_version, p_timeout_seconds, p_idle_after_seconds,
+     v_now, v_now)
   on conflict (session_id) do nothing;
   if not found then
     return exists (
@@ -587,7 +592,7 @@ end
 $$;
 
 -- Closes what nobody came back for, a bounded step at a time, on any number of instances at once.
-create function archon_mcp_sweep(p_now timestamptz, p_idle_after interval, p_limit integer)
+create function archon_mcp_sweep(p_now timestamptz, p_limit integer)
 returns table (sessions_ended bigint, sessions_idled bigint, calls_expired bigint)
 language plpgsql
 as $$
@@ -612,7 +617,7 @@ begin
     from archon_mcp_sessions as session
     where session.disconnected_at is null
       and session.status = 'active'
-      and session.last_activity < v_now - p_idle_after
+      and session.last_activity < v_now - make_interval(secs => session.idle_after_seconds)
       and session.last_activity >= v_now - make_interval(secs => session.timeout_seconds)
     order by session.last_activity
     limit p_limit

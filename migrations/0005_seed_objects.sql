@@ -111,7 +111,8 @@ begin
   update archon_mcp_sessions as session
   set last_activity = greatest(session.last_activity, new.timestamp),
       status = case
-        when greatest(session.last_activity, new.timestamp) > now() - interval '5 minutes' then 'active'
+        when greatest(session.last_activity, new.timestamp) > now() - make_interval(secs => session.idle_after_seconds)
+          then 'active'
         else 'idle'
       end
   where session.session_id = new.session_id

@@ -20,7 +20,10 @@ const UserContextBody = z.object({
 })
 
 /** `/initialize`: opens a session for the caller; a program may open one for a user, or for nobody. */
-export const initialize = (sql: SqlSource, { timeoutSeconds, maxPerUser }: SessionRules = {}) =>
+export const initialize = (
+  sql: SqlSource,
+  { timeoutSeconds, idleAfterSeconds, maxPerUser }: SessionRules = {},
+) =>
   new Hono<ApiEnv>().post('/', validate('json', Body), async (c) => {
     const { client_info, user_context = null } = c.req.valid('json')
     const { caller, user } = c.var
@@ -41,6 +44,7 @@ export const initialize = (sql: SqlSource, { timeoutSeconds, maxPerUser }: Sessi
       clientInfo: client_info ?? {},
       ...(owner === null ? {} : { userContext: owner }),
       ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
+      idleAfterSeconds,
       maxPerUser,
     })
     return c.json({ session_id: sessionId }, 201)

@@ -9,6 +9,9 @@ import type {
   Verdict,
 } from './types.ts'
 
+/** What a session is given that says nothing else: the default of its column. */
+const IDLE_AFTER_SECONDS = 300
+
 /** What goes to the database in one statement. */
 export interface Group {
   requests: AdmissionRequest[]
@@ -92,6 +95,7 @@ export async function runLedger(
       ${pgArray(derived.map((session) => (session === null ? null : clientJson(session.client))))}::text[],
       ${pgArray(requests.map(({ recordedSession }) => recordedSession ?? null))}::uuid[],
       ${pgArray(derived.map((session) => session?.timeoutSeconds ?? null))}::integer[],
+      ${pgArray(derived.map((session) => (session === null ? null : (session.idleAfterSeconds ?? IDLE_AFTER_SECONDS))))}::integer[],
       ${pgArray(derived.map((session) => session?.maxPerUser ?? null))}::integer[],
       ${pgArray(requests.map(({ maxCallsInFlight }) => maxCallsInFlight ?? null))}::integer[],
       ${pgArray(requests.map(({ rate }) => rate?.limit ?? null))}::integer[],

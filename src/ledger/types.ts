@@ -23,6 +23,8 @@ export type SessionDemand =
       client: DerivedClient
       /** Seconds without a call after which it ends. */
       timeoutSeconds: number
+      /** Seconds without a call after which it is shown as idle; left out for 300. */
+      idleAfterSeconds?: number
       /** Live sessions of the user at most, when this one is made; null for no limit. */
       maxPerUser?: number | null
     }

@@ -11,7 +11,8 @@ const ranOut = (sql: Queryable) =>
   sql`session.last_activity < now() - make_interval(secs => session.timeout_seconds)`
 
 /** The condition that a session that lives has been without a call for so long that it counts as idle. */
-const isIdle = (sql: Queryable) => sql`session.last_activity < now() - interval '5 minutes'`
+const isIdle = (sql: Queryable) =>
+  sql`session.last_activity < now() - make_interval(secs => session.idle_after_seconds)`
 
 /**
  * Sessions with `life.ended_at`: when they ended, by what is written or, before the sweep has come by, by their own

@@ -9,6 +9,8 @@ export interface SessionRules {
   timeoutSeconds?: number
   /** Seconds for a session derived from user, client name and version (2026-07-28). @default 3600 */
   derivedTimeoutSeconds?: number
+  /** Seconds after which a session is shown as idle. @default 300 */
+  idleAfterSeconds?: number
   /**
    * Live sessions of one user at most; a further one ends that without a call for longest, with reason `replaced`.
    * @default no limit
@@ -18,8 +20,7 @@ export interface SessionRules {
 
 export const DEFAULT_TIMEOUT_SECONDS = 24 * 60 * 60
 export const DEFAULT_DERIVED_TIMEOUT_SECONDS = 60 * 60
-/** Seconds without a call after which a session is shown as idle. */
-export const IDLE_AFTER_SECONDS = 5 * 60
+export const DEFAULT_IDLE_AFTER_SECONDS = 5 * 60
 
 /** Why a session ended. */
 export type DisconnectReason =
@@ -63,15 +64,22 @@ export const clientRow = (client: ClientInfo): DerivedClient => ({
 export function planSession(
   message: McpMessage | null,
   wireId: string | null,
-  { derivedTimeoutSeconds = DEFAULT_DERIVED_TIMEOUT_SECONDS, maxPerUser }: SessionRules = {},
+  {
+    derivedTimeoutSeconds = DEFAULT_DERIVED_TIMEOUT_SECONDS,
+    maxPerUser,
+    idleAfterSeconds,
+  }: SessionRules = {},
 ): SessionPlan {
   if (message?.era === '2026-07-28') {
     const client = clientRow(message.client ?? clientInfoOf(null))
     // With its length in front, no name can end where another's version begins.
     const name = client.client_name
     const key = `${name.length} ${name} ${client.client_version ?? ''}`
-    const limit = maxPerUser === undefined ? {} : { maxPerUser }
-    return { kind: 'derived', demand: { key, client, timeoutSeconds: derivedTimeoutSeconds, ...limit } }
+    const rest = {
+      ...(maxPerUser === undefined ? {} : { maxPerUser }),
+      ...(idleAfterSeconds === undefined ? {} : { idleAfterSeconds }),
+    }
+    return { kind: 'derived', demand: { key, client, timeoutSeconds: derivedTimeoutSeconds, ...rest } }
   }
   // Some clients send a stale id along; a handshake is new whatever it carries.
   if (message?.initialize === true) return { kind: 'open' }

@@ -7,7 +7,7 @@ import {
   clientRow,
   DEFAULT_TIMEOUT_SECONDS,
   type DisconnectReason,
-  IDLE_AFTER_SECONDS,
+  DEFAULT_IDLE_AFTER_SECONDS,
 } from './life-cycle.ts'
 
 /** Who a session belongs to, in the seed's words. */
@@ -22,6 +22,8 @@ export interface OpenSession {
   owner: SessionOwner | null
   /** Seconds without a call after which it ends. */
   timeoutSeconds: number
+  /** Seconds without a call after which it is shown as idle. */
+  idleAfterSeconds?: number | undefined
   /** Live sessions of the user at most. */
   maxPerUser?: number | undefined
   /** Null for the database's clock. */
@@ -36,6 +38,8 @@ export interface CreateSession {
   userContext?: SessionOwner
   /** Seconds without a call after which it ends. @default 86400 */
   timeoutSeconds?: number
+  /** Seconds without a call after which it is shown as idle. @default 300 */
+  idleAfterSeconds?: number | undefined
   /** Live sessions of the user at most; the one without a call for longest ends first. @default no limit */
   maxPerUser?: number | undefined
 }
@@ -88,7 +92,14 @@ export async function sessionIdOfWire(wireId: string): Promise<string | null> {
 export async function openSession(
   sql: Sql,
   id: string,
-  { client, owner, timeoutSeconds, maxPerUser, now = null }: OpenSession,
+  {
+    client,
+    owner,
+    timeoutSeconds,
+    idleAfterSeconds = DEFAULT_IDLE_AFTER_SECONDS,
+    maxPerUser,
+    now = null,
+  }: OpenSession,
 ): Promise<boolean> {
   const row = clientRow(client)
   const [opened] = await patiently(
@@ -97,7 +108,8 @@ export async function openSession(
         ${now}, ${id}, ${owner?.user_id ?? null}, ${fit(owner?.user_email ?? null, 255)},
         ${fit(owner?.user_name ?? null, 255)}, ${row.client_type}, ${row.client_name}, ${row.client_version},
         nullif(${jsonText(row.capabilities)}::text::jsonb, 'null'), coalesce(${jsonText(row.metadata)}::text::jsonb, '{}'),
-        ${row.protocol_version}, ${timeoutSeconds}, ${maxPerUser ?? null}
+        ${row.protocol_version}, ${timeoutSeconds}, ${idleAfterSeconds},
+        ${maxPerUser ?? null}
       ) as opened`,
   )
   return opened.opened
@@ -123,6 +135,7 @@ export function createSessionManager(
       clientInfo = {},
       userContext,
       timeoutSeconds = DEFAULT_TIMEOUT_SECONDS,
+      idleAfterSeconds,
       maxPerUser,
     } = {}) {
       const userId = userContext?.user_id ?? null
@@ -136,6 +149,7 @@ export function createSessionManager(
         client: clientInfoOf(clientInfo),
         owner: userContext ?? null,
         timeoutSeconds,
+        idleAfterSeconds,
         maxPerUser,
         now: now(),
       })
@@ -154,7 +168,7 @@ export function createSessionManager(
       const total: SweepResult = { sessions_ended: 0, sessions_idled: 0, calls_expired: 0 }
       for (;;) {
         const [step] = await sql<[Record<keyof SweepResult, string>]>`
-          select * from archon_mcp_sweep(${at ?? null}, make_interval(secs => ${IDLE_AFTER_SECONDS}), ${SWEEP_ROWS})`
+          select * from archon_mcp_sweep(${at ?? null}, ${SWEEP_ROWS})`
         const counts = Object.entries(step) as [keyof SweepResult, string][]
         for (const [name, count] of counts) total[name] += Number(count)
         if (counts.every(([, count]) => Number(count) < SWEEP_ROWS)) return total

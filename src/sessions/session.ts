@@ -113,12 +113,13 @@ async function begin(c: Context, sql: Sql, message: McpMessage, rules: SessionRu
   const wireId = c.res.headers.get('mcp-session-id') ?? crypto.randomUUID()
   const { user } = c.var as UserVariables
   const owner = user === null ? null : { user_id: user.id, user_email: user.email, user_name: user.name }
-  const { timeoutSeconds = DEFAULT_TIMEOUT_SECONDS, maxPerUser } = rules
+  const { timeoutSeconds = DEFAULT_TIMEOUT_SECONDS, idleAfterSeconds, maxPerUser } = rules
+  const opening = { client, owner, timeoutSeconds, idleAfterSeconds, maxPerUser }
   try {
     const id = await holdingBody(c.res, async () => {
       const id = await sessionIdOfWire(wireId)
       if (id === null) return null
-      return (await openSession(sql, id, { client, owner, timeoutSeconds, maxPerUser })) ? id : null
+      return (await openSession(sql, id, opening)) ? id : null
     })
     if (id === null) {
       // Its headers would be merged into the answer to the error, and they carry the id.

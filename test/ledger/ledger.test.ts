@@ -111,7 +111,7 @@ describe('the end of a call', () => {
     const { id } = request.calls[0]!
     await ledger.admit(request)
     await database.sql`update archon_mcp_requests set hold_expires_at = now() - interval '1 s' where request_id = ${id}`
-    await database.sql`select archon_mcp_sweep(null, interval '5 minutes', 100)`
+    await database.sql`select archon_mcp_sweep(null, 100)`
     expect(await statusOf(id)).toBe('timeout')
     await ledger.close(success(id))
     expect(await statusOf(id)).toBe('success')

@@ -138,7 +138,7 @@ describe('a rate in the ledger', () => {
   })
 
   it('leaves no cell behind when it is empty again', async () => {
-    await database.sql`select archon_mcp_sweep(now() + interval '1 day', interval '5 minutes', 500)`
+    await database.sql`select archon_mcp_sweep(now() + interval '1 day', 500)`
     expect(await database.sql`select from archon_mcp_rate_cells`).toHaveLength(0)
   })
 })

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createSessionManager, type SessionManager } from '../../src/sessions/session-manager.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { callTool, initialize, mcpApp, modern, post, tokenFor } from '../support/mcp.ts'
 
 let database: TestDatabase
 let sessions: SessionManager
@@ -142,6 +143,17 @@ describe('sweep', () => {
       expect(await sessions.sweep(NOW)).toEqual(NOTHING)
     })
   }
+
+  it('calls a session idle when it has been, by its own measure', async () => {
+    await clear()
+    const app = mcpApp(database.sql, { session: { idleAfterSeconds: 60 } })
+    const token = await tokenFor('Idler')
+    await app.request('/mcp', post(initialize(), { token }))
+    const { body, headers } = modern(callTool('echo', { text: 'x' }))
+    await app.request('/mcp', post(body, { token, headers }))
+    await database.owner`update archon_mcp_sessions set last_activity = ${NOW}::timestamptz - interval '61 seconds'`
+    expect(await sessions.sweep(NOW)).toMatchObject({ sessions_idled: 2 })
+  })
 
   it('ends a session as of the moment at which its time was over', async () => {
     await clear()
