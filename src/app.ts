@@ -19,6 +19,11 @@ export interface AppParts {
   authorizationServers?: string[]
 }
 
+const logOutage = (error: unknown): void =>
+  console.error(
+    `mcp-user-context: the keys at JWKS_URL cannot be fetched: ${error instanceof Error ? error.message : 'unknown error'}`,
+  )
+
 /**
  * The deployable app: the governed endpoint, its metadata, REST and health.
  * @throws TypeError naming every fault of the options.
@@ -26,7 +31,7 @@ export interface AppParts {
 export function createApp(config: Config, { sql, tokens, handler, authorizationServers }: AppParts): Hono {
   const options = {
     sql,
-    tokens,
+    tokens: 'issuer' in tokens ? { onOutage: logOutage, ...tokens } : tokens,
     resource: config.publicUrl,
     allowedOrigins: config.allowedOrigins,
     authorizationServers,
@@ -43,6 +48,10 @@ export function createApp(config: Config, { sql, tokens, handler, authorizationS
   app.get('/health', health({ sql, version: VERSION }))
   app.route('/', mcpMetadata(options))
   app.route('/api/mcp', mcpApi(options))
-  app.all('/mcp', mcpUserContext(options), handler)
+  // A proxy in front may take the path away, or leave it as PUBLIC_URL has it.
+  const governed = mcpUserContext(options)
+  for (const path of new Set(['/mcp', new URL(config.publicUrl).pathname])) {
+    if (path !== '/') app.all(path, governed, handler)
+  }
   return app
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
+import { tokenFaults } from './auth/token-options.ts'
 import { connect, errorCode, type Sql } from './db/client.ts'
 import { migrate, migrationStatus, printMigrations } from './db/migrate.ts'
 import { TRIAL_FOLDER, useTrialServer } from './trial/database.ts'
@@ -84,12 +85,17 @@ async function migrateCommand(args: string[]): Promise<void> {
 /** The identity provider of the environment, as the server would see it, or the trial's. */
 function identity(): TrialIdentity {
   const secret = variable('SUPABASE_JWT_SECRET')
-  if (secret === undefined) return loadIdentity(TRIAL_FOLDER)
+  if (secret === undefined) {
+    if (variable('JWKS_URL') === undefined) return loadIdentity(TRIAL_FOLDER)
+    throw new UsageError('The keys of JWKS_URL are at your identity provider: only it can sign tokens')
+  }
   const issuer = variable('JWT_ISSUER')
   const audience = variable('JWT_AUDIENCE')?.split(',')[0]?.trim() ?? variable('PUBLIC_URL')
   if (issuer === undefined || audience === undefined) {
     throw new UsageError('Beside SUPABASE_JWT_SECRET set JWT_ISSUER, and JWT_AUDIENCE or PUBLIC_URL')
   }
+  const [fault] = tokenFaults({ secret, issuer, audience })
+  if (fault !== undefined) throw new UsageError(`SUPABASE_JWT_SECRET, JWT_ISSUER, JWT_AUDIENCE: ${fault}`)
   return { secret, issuer, audience }
 }
 

@@ -16,6 +16,7 @@ const REFUSALS = {
   host_not_allowed: { status: 403, rpc: -32000, title: 'Host not allowed' },
   parse_error: { status: 400, rpc: -32700, title: 'The body is not JSON' },
   invalid_request: { status: 400, rpc: -32600, title: 'Invalid request' },
+  method_not_allowed: { status: 405, rpc: 40500, title: 'Method not allowed' },
   body_too_large: { status: 413, rpc: 41300, title: 'The body is too large' },
   unsupported_media_type: { status: 415, rpc: 41500, title: 'Unsupported media type' },
   session_required: { status: 400, rpc: -32000, title: 'Mcp-Session-Id header is required' },
@@ -50,6 +51,7 @@ const headersOf = (refusal: Refusal, contentType: string): Record<string, string
   ...(refusal.retryAfterSeconds === undefined
     ? {}
     : { 'retry-after': String(Math.ceil(refusal.retryAfterSeconds)) }),
+  ...(refusal.code === 'method_not_allowed' ? { allow: 'POST, GET, DELETE' } : {}),
   ...refusal.headers,
 })
 

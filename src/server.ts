@@ -1,7 +1,8 @@
 import type { Handler, Hono } from 'hono'
 import { createApp } from './app.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
-import { connect } from './db/client.ts'
+import { connect, errorCode, type Sql } from './db/client.ts'
+import { isOutage } from './db/outage.ts'
 import { assertMigrated } from './db/schema-version.ts'
 import { ledgerOf } from './ledger/ledger.ts'
 import { proxyMcp } from './mcp/proxy.ts'
@@ -43,6 +44,7 @@ async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
   }
   try {
     await assertMigrated(sql)
+    await warnOfPowers(sql)
     let app: Hono | undefined
     const listening = await listen((request) => app!.fetch(request), config)
     // Only now is it known which port PORT=0 means.
@@ -67,7 +69,7 @@ async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
       clearInterval(sweeper)
       await listening.close(GRACE_MS)
       // Ends that cannot be recorded now are the sweep's: it closes those calls as timeouts.
-      await Promise.race([ledgerOf(sql).drained(), pause(GRACE_MS)])
+      await Promise.race([ledgerOf(sql).settled(), pause(GRACE_MS)])
       await release()
     })
     for (const line of trialGuide(settled.publicUrl, parts.users)) console.log(line)
@@ -80,8 +82,28 @@ async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
   }
 }
 
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms).unref())
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** What to do about the errors that people meet at the start. */
+function remedyOf(error: unknown): string {
+  const code = errorCode(error)
+  if (code === 'EADDRINUSE') return ': set PORT to another one, or stop what listens there'
+  // Invalid catalog name, invalid authorization, and everything that keeps a database out of reach.
+  if (isOutage(error) || /^(3D000|28...)$/.test(code ?? ''))
+    return ': is DATABASE_URL right, and the server up?'
+  return ''
+}
+
+/** No policy holds for a superuser: the application needs a login of its own. */
+async function warnOfPowers(sql: Sql): Promise<void> {
+  const [login] = await sql<[{ name: string; mighty: boolean }]>`
+    select rolname as name, rolsuper or rolbypassrls as mighty from pg_roles where rolname = current_user`
+  if (!login.mighty) return
+  console.warn(
+    `mcp-user-context: ${login.name} is above every policy of the database: give DATABASE_URL a login of its own (README)`,
+  )
+}
 
 function stopOnSignal(stop: () => Promise<void>): void {
   let stopping = false
@@ -90,6 +112,7 @@ function stopOnSignal(stop: () => Promise<void>): void {
       // Asked twice, it goes at once; the embedded server ends with its parent.
       if (stopping) process.exit(130)
       stopping = true
+      console.log(`stopping: calls in flight have ${GRACE_MS / 1000} s to finish; ${signal} again cuts them`)
       stop().then(
         () => process.exit(0),
         (error: unknown) => {
@@ -110,7 +133,9 @@ export async function runServer(runtime: 'node' | 'bun', listen: Listen): Promis
     await start(runtime, listen)
   } catch (error) {
     const expected = error instanceof ConfigError || error instanceof TrialInUse
-    console.error(expected ? error.message : `mcp-user-context cannot start: ${messageOf(error)}`)
+    console.error(
+      expected ? error.message : `mcp-user-context cannot start: ${messageOf(error)}${remedyOf(error)}`,
+    )
     process.exit(1)
   }
 }

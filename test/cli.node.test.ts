@@ -57,6 +57,23 @@ describe('what is not a command ends with 2 and says why', () => {
     expect(existsSync(join(folder, '.data'))).toBe(false)
   })
 
+  test('a token for keys that are elsewhere', async () => {
+    const { err, code } = await run(['token', 'alice'], { JWKS_URL: 'https://id.example.com/jwks' })
+    expect(err).toContain('only it can sign tokens')
+    expect(code).toBe(2)
+  })
+
+  test('a secret that no server would take', async () => {
+    const identity = { JWT_ISSUER: 'https://id.example.com', JWT_AUDIENCE: 'here' }
+    const { out, err, code } = await run(['token', 'alice'], {
+      SUPABASE_JWT_SECRET: 'too short',
+      ...identity,
+    })
+    expect(err).toContain('at least 32 bytes')
+    expect(err).not.toContain('too short')
+    expect({ out, code }).toEqual({ out: '', code: 2 })
+  })
+
   test('a secret without an issuer', async () => {
     const { err, code } = await run(['token', 'alice'], { SUPABASE_JWT_SECRET: 's'.repeat(32) })
     expect(err).toContain('Beside SUPABASE_JWT_SECRET set JWT_ISSUER')

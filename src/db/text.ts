@@ -22,7 +22,8 @@ export function jsonText(value: unknown): string | null {
     const json = JSON.stringify(value, clean)
     return json.length <= MAX_JSON_CHARS ? json : null
   } catch (error) {
-    if (error instanceof RangeError) return null
+    // Nested too deep; or a BigInt or a circle, which only a program can hand over.
+    if (error instanceof RangeError || error instanceof TypeError) return null
     throw error
   }
 }

@@ -51,6 +51,9 @@ export function createLedger(sql: Sql, options: LedgerOptions = {}): Ledger {
   let inFlight = 0
   let closeTimer: ReturnType<typeof setTimeout> | undefined
   let idle: (() => void)[] = []
+  // Calls that were admitted here and have not ended.
+  const running = new Set<string>()
+  let settling: (() => void)[] = []
 
   function take(): { requests: WaitingRequest[]; closes: WaitingClose[] } {
     clearTimeout(closeTimer)
@@ -104,7 +107,11 @@ export function createLedger(sql: Sql, options: LedgerOptions = {}): Ledger {
         maxWaitMs,
       )
       for (const { done } of closes) done()
-      for (const [index, { resolve }] of requests.entries()) resolve(verdicts[index]!)
+      for (const [index, { request, resolve }] of requests.entries()) {
+        const verdict = verdicts[index]!
+        if (verdict.admitted) for (const { id } of request.calls) running.add(id)
+        resolve(verdict)
+      }
     } catch (error) {
       if (error instanceof DatabaseUnavailableError) {
         for (const { reject } of requests) reject(error)
@@ -136,6 +143,15 @@ export function createLedger(sql: Sql, options: LedgerOptions = {}): Ledger {
     }
   }
 
+  const drained = (): Promise<void> =>
+    new Promise((resolve) => {
+      if (inFlight === 0 && waiting.length === 0 && closing.length === 0) resolve()
+      else {
+        idle.push(resolve)
+        pump(true)
+      }
+    })
+
   return {
     admit: (request) =>
       new Promise((resolve, reject) => {
@@ -146,15 +162,14 @@ export function createLedger(sql: Sql, options: LedgerOptions = {}): Ledger {
       new Promise((resolve) => {
         closing.push({ call, done: resolve })
         scheduleCloses()
+        running.delete(call.id)
+        if (running.size === 0) for (const ended of settling.splice(0)) ended()
       }),
-    drained: () =>
-      new Promise((resolve) => {
-        if (inFlight === 0 && waiting.length === 0 && closing.length === 0) resolve()
-        else {
-          idle.push(resolve)
-          pump(true)
-        }
-      }),
+    drained,
+    async settled() {
+      if (running.size > 0) await new Promise<void>((ended) => settling.push(ended))
+      await drained()
+    },
   }
 }
 

@@ -126,6 +126,8 @@ export interface Ledger {
   admit(request: AdmissionRequest): Promise<Verdict>
   /** Queues the end of a call. Resolves when it is committed; never rejects. */
   close(call: CallToClose): Promise<void>
-  /** Resolves when nothing waits and nothing is in flight: for a graceful end. */
+  /** Resolves when nothing waits and nothing is in flight. */
   drained(): Promise<void>
+  /** Resolves when every call that was admitted here has ended and its end is on record: for a graceful end. */
+  settled(): Promise<void>
 }

@@ -34,7 +34,7 @@ export interface McpMessage {
 
 /** Why a body is no MCP message; a refusal with the id of the request where it has one. */
 export interface MessageFault {
-  code: 'parse_error' | 'invalid_request' | 'body_too_large' | 'unsupported_media_type'
+  code: 'parse_error' | 'invalid_request' | 'body_too_large' | 'unsupported_media_type' | 'method_not_allowed'
   detail: string
   id: RequestId | null
 }

@@ -43,9 +43,20 @@ export function proxyMcp({ upstream, headers = {} }: ProxyMcpOptions): Handler {
     const body = raw.method === 'GET' || raw.method === 'HEAD' ? null : await raw.arrayBuffer()
     let response: Response
     try {
-      response = await proxy(url, { method: raw.method, headers: forwarded, body, signal: raw.signal })
+      response = await proxy(url, {
+        method: raw.method,
+        headers: forwarded,
+        body,
+        signal: raw.signal,
+        redirect: 'manual',
+      })
     } catch {
       return badGateway(c, 'The upstream MCP server cannot be reached')
+    }
+    if (response.status >= 300 && response.status < 400) {
+      // Followed, it would take the body, and our credentials, wherever it likes.
+      await response.body?.cancel()
+      return badGateway(c, 'The upstream MCP server redirects: give the URL that it redirects to')
     }
     if (response.status === 401) {
       await response.body?.cancel()

@@ -24,9 +24,13 @@ export async function readMessage(
 ): Promise<McpMessage | MessageFault | null> {
   const known = (c.var as Partial<MessageVariables>).message
   if (known !== undefined) return known
-  if (c.req.method !== 'POST') {
+  if (['GET', 'HEAD', 'DELETE'].includes(c.req.method)) {
     c.set('message', null)
     return null
+  }
+  // A handler may take a call that comes by any other method, and nobody would have counted it.
+  if (c.req.method !== 'POST') {
+    return { code: 'method_not_allowed', detail: 'The methods of MCP are POST, GET and DELETE.', id: null }
   }
   if (!/^application\/json\s*(;|$)/i.test(c.req.header('content-type') ?? '')) {
     return { code: 'unsupported_media_type', detail: 'Content-Type must be application/json.', id: null }

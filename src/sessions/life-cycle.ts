@@ -22,16 +22,20 @@ export const DEFAULT_TIMEOUT_SECONDS = 24 * 60 * 60
 export const DEFAULT_DERIVED_TIMEOUT_SECONDS = 60 * 60
 export const DEFAULT_IDLE_AFTER_SECONDS = 5 * 60
 
+/** Why a session may end. */
+export const DISCONNECT_REASONS = [
+  'client_disconnect',
+  'timeout',
+  'server_shutdown',
+  'error',
+  'replaced',
+  'admin',
+  'revoked',
+  'erased',
+] as const
+
 /** Why a session ended. */
-export type DisconnectReason =
-  | 'client_disconnect'
-  | 'timeout'
-  | 'server_shutdown'
-  | 'error'
-  | 'replaced'
-  | 'admin'
-  | 'revoked'
-  | 'erased'
+export type DisconnectReason = (typeof DISCONNECT_REASONS)[number]
 
 /** What a request wants of its session. */
 export type SessionPlan =

@@ -1,13 +1,15 @@
 import type { Sql } from '../db/client.ts'
 import { patiently } from '../db/outage.ts'
 import { fit, jsonText } from '../db/text.ts'
+import { countFaults, refuseFaults } from '../errors.ts'
 import { type ClientInfo, clientInfoOf } from '../mcp/message.ts'
 import { isUuid, uuidV5 } from '../uuid.ts'
 import {
   clientRow,
-  DEFAULT_TIMEOUT_SECONDS,
-  type DisconnectReason,
   DEFAULT_IDLE_AFTER_SECONDS,
+  DEFAULT_TIMEOUT_SECONDS,
+  DISCONNECT_REASONS,
+  type DisconnectReason,
 } from './life-cycle.ts'
 
 /** Who a session belongs to, in the seed's words. */
@@ -56,12 +58,13 @@ export interface SessionManager {
   /**
    * Opens a session, as Archon's session manager did.
    * @returns its id, to be sent as `Mcp-Session-Id`.
-   * @throws TypeError when `user_id` is not a UUID.
+   * @throws TypeError when `user_id` is not a UUID, or a number not a positive integer.
    */
   createSession(session?: CreateSession): Promise<string>
   /**
    * Ends a session that lives. One that has ended stays as it is, and one whose time is over ends with `timeout`.
    * @returns whether it ended now, for this reason.
+   * @throws TypeError for a reason that is none.
    */
   endSession(sessionId: string, reason: DisconnectReason): Promise<boolean>
   /**
@@ -139,11 +142,11 @@ export function createSessionManager(
       maxPerUser,
     } = {}) {
       const userId = userContext?.user_id ?? null
-      if (userId !== null && !isUuid(userId)) {
-        throw new TypeError(
-          `createSession: userContext.user_id must be a UUID, got ${JSON.stringify(userId)}`,
-        )
-      }
+      const notAnId = `userContext.user_id must be a UUID, got ${JSON.stringify(userId)}`
+      refuseFaults('createSession', [
+        ...(userId === null || isUuid(userId) ? [] : [notAnId]),
+        ...countFaults({ timeoutSeconds, idleAfterSeconds, maxPerUser }),
+      ])
       const id = crypto.randomUUID()
       await openSession(sql, id, {
         client: clientInfoOf(clientInfo),
@@ -157,6 +160,9 @@ export function createSessionManager(
     },
 
     async endSession(sessionId, reason) {
+      if (!isUuid(sessionId)) return false
+      const unknown = `reason must be one of ${DISCONNECT_REASONS.join(', ')}, got ${reason}`
+      refuseFaults('endSession', DISCONNECT_REASONS.includes(reason) ? [] : [unknown])
       const [session] = await patiently(
         () => sql<{ ended: boolean }[]>`
           select archon_mcp_end_session(${now()}, ${sessionId}, ${reason}) as ended`,

@@ -101,6 +101,8 @@ async function closeWithBody(c: Context, kind: 'mcp' | 'api', close: Close): Pro
       return replaceBody(c, text)
     } catch (error) {
       defer(c, close(new Map(), brokenOff('failed')))
+      // Its headers would be merged into the answer to the error, its length among them.
+      c.res = undefined
       throw error
     }
   }

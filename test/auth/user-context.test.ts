@@ -206,6 +206,9 @@ describe('userContext', () => {
     [undefined, null],
     [1.5, new Date(1500)],
     [1e300, null],
+    // Milliseconds, the usual slip: no moment that the database could hold.
+    [1_795_399_093_000, null],
+    [-1, null],
     ['2026', null],
   ]
   it.each(moments)('reads iat %s as %s', async (iat, expected) => {

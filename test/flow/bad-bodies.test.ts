@@ -102,3 +102,16 @@ describe('a bad body', () => {
     await ledgerOf(database.sql).drained()
   })
 })
+
+it.each(['PUT', 'PATCH', 'REPORT'])('a call that comes by %s reaches no handler', async (method) => {
+  let reached = false
+  const app = appWith(database.sql, (c) => {
+    reached = true
+    return c.text('here')
+  })
+  const request = { ...post(callTool('echo', { text: 'x' }), { token: await tokenFor('Sly') }), method }
+  const response = await app.request('/mcp', request)
+  expect(response.status).toBe(405)
+  expect(response.headers.get('allow')).toBe('POST, GET, DELETE')
+  expect(reached).toBe(false)
+})

@@ -157,3 +157,19 @@ describe('the end of a call', () => {
     await ledger.drained()
   })
 })
+
+it('is settled when every call that it admitted has ended and is on record', async () => {
+  const ledger = createLedger(database.sql)
+  const calls = [callOf(), callOf()]
+  await ledger.admit(requestBy(await callerNamed('settled'), { calls }))
+  let settled = false
+  const settling = ledger.settled().then(() => (settled = true))
+  await ledger.close(success(calls[0]!.id))
+  await ledger.drained()
+  expect(settled).toBe(false)
+  void ledger.close(success(calls[1]!.id))
+  await settling
+  const rows = await database.sql`
+    select status from archon_mcp_requests where request_id in ${database.sql(calls.map(({ id }) => id))}`
+  expect(rows.map(({ status }) => String(status))).toEqual(['success', 'success'])
+})

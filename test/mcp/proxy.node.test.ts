@@ -171,6 +171,34 @@ describe('a proxied server', () => {
   })
 })
 
+describe('a proxied server that misbehaves', () => {
+  it('is not followed where it redirects: the body would go wherever it likes', async () => {
+    answer = () => Response.redirect(`${upstream.origin}/elsewhere`, 307)
+    const { body, headers } = modern(callTool('echo'))
+    const response = await governed().request('/mcp', post(body, { token: await tokenFor('Alice'), headers }))
+    expect(response.status).toBe(502)
+    expect(await response.json()).toMatchObject({
+      id: 1,
+      error: { message: 'The upstream MCP server redirects: give the URL that it redirects to' },
+    })
+    expect(seen).toHaveLength(1)
+  })
+
+  it('may die in the middle of a JSON answer, and leaves none of its headers on ours', async () => {
+    answer = () => {
+      const body = new ReadableStream({
+        pull: (controller) => controller.error(new Error('gone')),
+      })
+      return new Response(body, { headers: { 'content-type': 'application/json', 'x-upstream': 'yes' } })
+    }
+    const { body, headers } = modern(callTool('echo'))
+    const response = await governed().request('/mcp', post(body, { token: await tokenFor('Alice'), headers }))
+    expect(response.status).toBeGreaterThanOrEqual(500)
+    expect(response.headers.get('x-upstream')).toBeNull()
+    expect(await lastCall()).toMatchObject({ status: 'error' })
+  })
+})
+
 describe('a proxied server that wants a token', () => {
   it('is a bad gateway: the client could not give it one', async () => {
     const challenge = { 'www-authenticate': 'Bearer resource_metadata="https://evil.example.com"' }

@@ -49,6 +49,15 @@ describe('the Node entry', () => {
     expect(await limited.interrupt()).toBe(0)
   })
 
+  it('says what to do when its port is taken, or its database away', async () => {
+    const { port } = new URL(entry.origin)
+    const taken = await failToStart({ ...configured(database.url), PORT: port })
+    expect(taken.said).toContain('set PORT to another one')
+    const away = await failToStart(configured('postgres://nobody:x@127.0.0.1:1/none'))
+    expect(away.said).toContain('is DATABASE_URL right, and the server up?')
+    expect([taken.code, away.code]).toEqual([1, 1])
+  })
+
   it('does not start on a database that is not migrated, and says what to run', async () => {
     await using empty = await createTestDatabase({}, 'empty')
     const { code, said } = await failToStart(configured(empty.ownerUrl))

@@ -218,3 +218,21 @@ describe('sweep', () => {
     expect(await sessions.sweep(NOW)).toEqual({ ...NOTHING, sessions_ended: 1 })
   })
 })
+
+describe('what makes no sense is refused at once', () => {
+  it.each([
+    [{ maxPerUser: 0 }, 'maxPerUser must be a positive integer, got 0'],
+    [{ timeoutSeconds: 1.5 }, 'timeoutSeconds must be a positive integer, got 1.5'],
+    [{ userContext: { user_id: 'me' } }, 'userContext.user_id must be a UUID, got "me"'],
+  ])('createSession(%j)', async (options, fault) => {
+    await expect(sessions.createSession(options)).rejects.toThrow(`createSession: ${fault}`)
+  })
+
+  it('a session may end for a known reason only, and one that cannot be does not', async () => {
+    const id = await sessions.createSession()
+    await expect(sessions.endSession(id, 'boredom' as 'admin')).rejects.toThrow(
+      'endSession: reason must be one of',
+    )
+    expect(await sessions.endSession('no id', 'admin')).toBe(false)
+  })
+})
