@@ -4,6 +4,7 @@ import { fit, jsonText } from '../db/text.ts'
 import { countFaults, refuseFaults } from '../errors.ts'
 import { type ClientInfo, clientInfoOf } from '../mcp/message.ts'
 import { isUuid, uuidV5 } from '../uuid.ts'
+import type { Caller } from '../variables.ts'
 import {
   clientRow,
   DEFAULT_IDLE_AFTER_SECONDS,
@@ -79,13 +80,18 @@ export interface SessionManager {
 const WIRE_IDS = '0b6f7e0c-52f1-4b53-8a34-7d2c9be1a6f4'
 const SWEEP_ROWS = 500
 
+/** Likewise for programs. Like anonymous callers they are no users: their sessions are told apart by the row's id. */
+const WIRE_IDS_OF_PROGRAMS = '5d0c9a52-9d0a-4a0e-9a55-3c1f0f7e2b84'
+
 /**
  * The row that an `Mcp-Session-Id` means: the id itself where it is a UUID as Postgres writes it, else UUIDv5 of it.
+ * @param kind who sends it: the same id means another row when a program does.
  * @returns null for what can be no session id (visible ASCII, spec 2025-11-25 basic/transports).
  */
-export async function sessionIdOfWire(wireId: string): Promise<string | null> {
-  if (isUuid(wireId) && wireId === wireId.toLowerCase()) return wireId
-  return /^[\x21-\x7e]{1,1024}$/.test(wireId) ? await uuidV5(WIRE_IDS, wireId) : null
+export async function sessionIdOfWire(wireId: string, kind: Caller['kind'] = 'user'): Promise<string | null> {
+  if (!/^[\x21-\x7e]{1,1024}$/.test(wireId)) return null
+  if (kind === 'service') return await uuidV5(WIRE_IDS_OF_PROGRAMS, wireId)
+  return isUuid(wireId) && wireId === wireId.toLowerCase() ? wireId : await uuidV5(WIRE_IDS, wireId)
 }
 
 /**

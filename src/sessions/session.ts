@@ -15,7 +15,7 @@ import type { SessionDemand } from '../ledger/types.ts'
 import { isModern, type McpMessage } from '../mcp/message.ts'
 import { readMessage } from '../mcp/read-message.ts'
 import { requestIds } from '../mcp/json-rpc.ts'
-import type { SessionVariables, UserVariables } from '../variables.ts'
+import { type Caller, requireVar, type SessionVariables, type UserVariables } from '../variables.ts'
 import { DEFAULT_TIMEOUT_SECONDS, planSession, type SessionRules } from './life-cycle.ts'
 import { createSessionManager, openSession, sessionIdOfWire } from './session-manager.ts'
 
@@ -60,9 +60,9 @@ export async function sessionStep(
         },
       }
     case 'derived':
-      return { demand: plan.demand, run: (_sql, next) => next() }
+      return { demand: ofKind(c, plan.demand), run: (_sql, next) => next() }
     case 'named': {
-      const id = await sessionIdOfWire(plan.wireId)
+      const id = await sessionIdOfWire(plan.wireId, kindOf(c))
       if (id === null) return { code: 'session_not_found' }
       return {
         demand: { id },
@@ -71,6 +71,12 @@ export async function sessionStep(
     }
   }
 }
+
+const kindOf = (c: Context): Caller['kind'] => requireVar(c, 'caller', 'userContext()').kind
+
+/** Programs and anonymous callers have no user who would keep their sessions apart. */
+const ofKind = (c: Context, demand: SessionDemand): SessionDemand =>
+  'key' in demand && kindOf(c) === 'service' ? { ...demand, key: `program ${demand.key}` } : demand
 
 /** An id that nobody has judged must not reach a handler with sessions of its own: it may be somebody else's. */
 function hideWireId(c: Context): void {
@@ -117,7 +123,7 @@ async function begin(c: Context, sql: Sql, message: McpMessage, rules: SessionRu
   const opening = { client, owner, timeoutSeconds, idleAfterSeconds, maxPerUser }
   try {
     const id = await holdingBody(c.res, async () => {
-      const id = await sessionIdOfWire(wireId)
+      const id = await sessionIdOfWire(wireId, kindOf(c))
       if (id === null) return null
       return (await openSession(sql, id, opening)) ? id : null
     })

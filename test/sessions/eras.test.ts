@@ -183,3 +183,34 @@ describe('a caller without a token, where none is required', () => {
     expect((await open().request('/mcp', post(initialize(), { token: 'bad' }))).status).toBe(401)
   })
 })
+
+const program = () => tokenFor('Cron', { sub: undefined, role: 'service_role' })
+
+describe('programs and anonymous callers, who are no users', () => {
+  it('keep their sessions apart', async () => {
+    const app = mcpApp(database.sql, { required: false })
+    const opened = await app.request('/mcp', post(initialize(), { token: await program() }))
+    const session = opened.headers.get('mcp-session-id')!
+    const call = callTool('echo', { text: 'x' })
+    expect((await app.request('/mcp', post(call, { session }))).status).toBe(404)
+    expect(
+      (await app.request('/mcp', { method: 'DELETE', headers: { 'mcp-session-id': session } })).status,
+    ).toBe(404)
+    expect((await app.request('/mcp', post(call, { token: await program(), session }))).status).toBe(200)
+
+    const anonymous = (await app.request('/mcp', post(initialize(), {}))).headers.get('mcp-session-id')!
+    const taken = await app.request('/mcp', post(call, { token: await program(), session: anonymous }))
+    expect(taken.status).toBe(404)
+    expect((await app.request('/mcp', post(call, { session: anonymous }))).status).toBe(200)
+  })
+
+  it('have derived sessions of their own', async () => {
+    const app = mcpApp(database.sql, { required: false })
+    const { body, headers } = modern(callTool('echo', { text: 'x' }), { name: 'nightly', version: '1' })
+    await (await app.request('/mcp', post(body, { headers }))).text()
+    await (await app.request('/mcp', post(body, { token: await program(), headers }))).text()
+    const sessions = await database.sql`
+      select from archon_mcp_sessions where client_name = 'nightly' and user_id is null`
+    expect(sessions).toHaveLength(2)
+  })
+})

@@ -100,11 +100,11 @@ describe('the row that an id on the wire means', () => {
 
   it('is a UUID of its own for any other id, always the same', async () => {
     const ids = [uuid.toUpperCase(), 'abc', 'ABC', '!', '~'.repeat(1024)]
-    const rows = await Promise.all(ids.map(sessionIdOfWire))
+    const rows = await Promise.all(ids.map((wireId) => sessionIdOfWire(wireId)))
     for (const row of rows)
       expect(row).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
     expect(new Set(rows).size).toBe(ids.length)
-    expect(await Promise.all(ids.map(sessionIdOfWire))).toEqual(rows)
+    expect(await Promise.all(ids.map((wireId) => sessionIdOfWire(wireId)))).toEqual(rows)
   })
 
   for (const [name, id] of [
