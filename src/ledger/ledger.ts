@@ -1,6 +1,6 @@
 import type { Sql } from '../db/client.ts'
 import { DatabaseUnavailableError, MAX_WAIT_MS, patiently } from '../db/outage.ts'
-import { type Group, runLedger } from './statement.ts'
+import { type Group, renewHolds, runLedger } from './statement.ts'
 import type { AdmissionRequest, CallToClose, Ledger, Verdict } from './types.ts'
 
 export interface LedgerOptions {
@@ -165,6 +165,13 @@ export function createLedger(sql: Sql, options: LedgerOptions = {}): Ledger {
         running.delete(call.id)
         if (running.size === 0) for (const ended of settling.splice(0)) ended()
       }),
+    async renew(calls) {
+      try {
+        await renewHolds(sql, calls, now())
+      } catch {
+        // The next time will do: a hold is renewed well before it ends.
+      }
+    },
     drained,
     async settled() {
       if (running.size > 0) await new Promise<void>((ended) => settling.push(ended))

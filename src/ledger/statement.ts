@@ -3,6 +3,7 @@ import { fit, jsonText } from '../db/text.ts'
 import type {
   AdmissionRequest,
   CallToClose,
+  CallToOpen,
   DerivedClient,
   LedgerCaller,
   LedgerRefusal,
@@ -128,4 +129,21 @@ export async function runLedger(
     const user = id === null ? null : { id, email, name, department, role: role ?? 'member' }
     return { admitted: true, user, sessionId: row.session_id, ...rate }
   })
+}
+
+/** Moves the end of the holds of calls that are still open. */
+export async function renewHolds(
+  sql: Sql,
+  calls: Pick<CallToOpen, 'id' | 'holdSeconds'>[],
+  now: Date | null,
+): Promise<void> {
+  await sql`
+    update archon_mcp_requests as call
+    set hold_expires_at = coalesce(${now}::timestamptz, clock_timestamp()) + make_interval(secs => renewed.hold_seconds)
+    from unnest(
+      ${pgArray(calls.map(({ id }) => id))}::uuid[],
+      ${pgArray(calls.map(({ holdSeconds }) => holdSeconds))}::integer[]
+    ) as renewed (id, hold_seconds)
+    where call.request_id = renewed.id
+      and call.status = 'open'`
 }

@@ -126,6 +126,8 @@ export interface Ledger {
   admit(request: AdmissionRequest): Promise<Verdict>
   /** Queues the end of a call. Resolves when it is committed; never rejects. */
   close(call: CallToClose): Promise<void>
+  /** Holds calls that go on for as long again: an open stream is not lost. Never rejects. */
+  renew(calls: Pick<CallToOpen, 'id' | 'holdSeconds'>[]): Promise<void>
   /** Resolves when nothing waits and nothing is in flight. */
   drained(): Promise<void>
   /** Resolves when every call that was admitted here has ended and its end is on record: for a graceful end. */

@@ -70,7 +70,11 @@ export async function meterCalls(
     throw error
   }
   if (calls.length === 0) return
-  if (c.error === undefined) await closeWithBody(c, calls[0]!.call.kind, close)
+  const renew: Renew = {
+    everyMs: calls[0]!.call.holdSeconds * 500,
+    run: () => ledgerOf(sql).renew(calls.map(({ call }) => call)),
+  }
+  if (c.error === undefined) await closeWithBody(c, calls[0]!.call.kind, close, renew)
   else defer(c, close(new Map(), THREW))
 }
 
@@ -82,7 +86,13 @@ type Outcomes = ReadonlyMap<RequestId | null, Outcome>
 /** Closes every call: with its own outcome, or as all those whose response was not seen. */
 type Close = (outcomes: Outcomes, otherwise: Outcome) => Promise<unknown>
 
-async function closeWithBody(c: Context, kind: 'mcp' | 'api', close: Close): Promise<void> {
+/** Keeps the calls of an open stream from being taken for lost. */
+interface Renew {
+  everyMs: number
+  run: () => Promise<void>
+}
+
+async function closeWithBody(c: Context, kind: 'mcp' | 'api', close: Close, renew: Renew): Promise<void> {
   const { res } = c
   const type = res.headers.get('content-type') ?? ''
   const unanswered = failure(res.ok ? 'no result' : `HTTP ${res.status}`)
@@ -92,6 +102,7 @@ async function closeWithBody(c: Context, kind: 'mcp' | 'api', close: Close): Pro
       c,
       () => {},
       (end) => close(new Map(), end === 'complete' ? complete : brokenOff(end)),
+      renew,
     )
   }
   if (/^application\/json\b/i.test(type) && res.body !== null) {
@@ -111,10 +122,11 @@ async function closeWithBody(c: Context, kind: 'mcp' | 'api', close: Close): Pro
     for (const [id, outcome] of outcomesOfBody(data)) outcomes.set(id, outcome)
   })
   const onChunk = /^text\/event-stream\b/i.test(type) ? reader.push : () => {}
-  watch(c, onChunk, (end) => {
+  const onEnd = (end: BodyEnd): Promise<unknown> => {
     const unseen = reader.oversized() ? SUCCESS : unanswered
     return close(outcomes, end === 'complete' ? unseen : brokenOff(end))
-  })
+  }
+  watch(c, onChunk, onEnd, renew)
 }
 
 const brokenOff = (end: BodyEnd): Outcome =>
@@ -124,18 +136,21 @@ function watch(
   c: Context,
   onChunk: (chunk: Uint8Array) => void,
   onEnd: (end: BodyEnd) => Promise<unknown>,
+  renew: Renew,
 ): void {
   const body = c.res.body as ReadableStream<Uint8Array> | null
   // Nobody reads the body of an answer to HEAD.
   if (body === null || c.req.method === 'HEAD') return defer(c, onEnd('complete'))
   // Told of now, while the request is there to be told: Workers give no later moment when the client has left.
+  const renewing = setInterval(() => void renew.run(), renew.everyMs)
   defer(
     c,
     new Promise((resolve) => {
-      replaceBody(
-        c,
-        watchBody(body, onChunk, (end) => resolve(onEnd(end))),
-      )
+      const ended = (end: BodyEnd): void => {
+        clearInterval(renewing)
+        resolve(onEnd(end))
+      }
+      replaceBody(c, watchBody(body, onChunk, ended))
     }),
   )
 }

@@ -173,3 +173,20 @@ it('is settled when every call that it admitted has ended and is on record', asy
     select status from archon_mcp_requests where request_id in ${database.sql(calls.map(({ id }) => id))}`
   expect(rows.map(({ status }) => String(status))).toEqual(['success', 'success'])
 })
+
+it('holds a call that goes on for as long again, and one that has ended no more', async () => {
+  let now = new Date('2026-01-01T00:00:00Z')
+  const ledger = createLedger(database.sql, { now: () => now })
+  const [open, ended] = [callOf({ holdSeconds: 60 }), callOf({ holdSeconds: 60 })]
+  await ledger.admit(requestBy(await callerNamed('renewed'), { calls: [open, ended] }))
+  await ledger.close(success(ended.id))
+  now = new Date('2026-01-01T00:00:30Z')
+  await ledger.renew([open, ended])
+  const rows = await database.sql`
+    select status, hold_expires_at from archon_mcp_requests
+    where request_id in ${database.sql([open.id, ended.id])} order by status`
+  expect([...rows]).toEqual([
+    { status: 'open', hold_expires_at: new Date('2026-01-01T00:01:30Z') },
+    { status: 'success', hold_expires_at: null },
+  ])
+})

@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { ledgerOf } from '../../src/ledger/ledger.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { appWith, callTool, modern, post, tokenFor } from '../support/mcp.ts'
@@ -253,4 +253,29 @@ describe('an answer that passes', () => {
     expect((await response.arrayBuffer()).byteLength).toBeGreaterThan(5 * 1024 * 1024)
     expect(await rowsOf('large')).toEqual([{ status: 'success', error: null }])
   })
+})
+
+it('holds the call of a stream for as long as it is open', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  try {
+    const pipe = new TransformStream<Uint8Array, Uint8Array>()
+    const writer = pipe.writable.getWriter()
+    const response = await call('patient', () => new Response(pipe.readable, SSE))
+    const text = response.text()
+    await database.owner`update archon_mcp_requests set hold_expires_at = now() where tool_name = 'patient'`
+    vi.advanceTimersByTime(150_000)
+    const isHeld = async () => {
+      const [row] = await database.owner<{ held: boolean }[]>`
+        select hold_expires_at > now() + interval '4 minutes' as held from archon_mcp_requests where tool_name = 'patient'`
+      return row?.held
+    }
+    await expect.poll(isHeld).toBe(true)
+    void writer.write(event(result()))
+    void writer.close()
+    await text
+    expect(vi.getTimerCount()).toBe(0)
+    expect(await rowsOf('patient')).toEqual([{ status: 'success', error: null }])
+  } finally {
+    vi.useRealTimers()
+  }
 })
