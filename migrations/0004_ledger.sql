@@ -276,7 +276,14 @@ begin
     ) as missing
     order by missing.key
     on conflict do nothing;
-    perform archon_mcp_replace_sessions(limited.user_id, limited.max_sessions, v_now)
+    perform archon_mcp_replace_sessions(
+      limited.user_id, limited.max_sessions,
+      array(
+        select session.session_id from archon_mcp_sessions as session
+        where session.derived_key = any (v_key) and session.disconnected_at is null
+      ),
+      v_now
+    )
     from (
       select wanted.user_id, min(wanted.max_sessions) as max_sessions
       from unnest(v_user_id, v_refusal, v_key, r_max_sessions) as wanted (user_id, refusal, key, max_sessions)
@@ -490,9 +497,11 @@ as $$
   select count(*) from ended
 $$;
 
--- Ends a user's sessions beyond the newest p_max, the one without a call for longest first. Those whose time was
--- over before make room by themselves.
-create function archon_mcp_replace_sessions(p_user_id uuid, p_max integer, p_now timestamptz) returns bigint
+-- Ends a user's sessions beyond the newest p_max, the one without a call for longest first, and last those that are
+-- in use right now, whatever the clock says. Those whose time was over before make room by themselves.
+create function archon_mcp_replace_sessions(
+  p_user_id uuid, p_max integer, p_in_use uuid[], p_now timestamptz
+) returns bigint
 language sql
 as $$
   select archon_mcp_end_stale_sessions(
@@ -511,7 +520,8 @@ as $$
     from archon_mcp_sessions as session
     where session.user_id = p_user_id
       and session.disconnected_at is null
-    order by session.last_activity desc, session.connected_at desc, session.session_id
+    order by session.session_id = any (p_in_use) desc, session.last_activity desc, session.connected_at desc,
+             session.session_id
     offset p_max
   ), locked as (
     select session.session_id
@@ -566,7 +576,7 @@ begin
     );
   end if;
   if p_max_sessions is not null and p_user_id is not null then
-    perform archon_mcp_replace_sessions(p_user_id, p_max_sessions, v_now);
+    perform archon_mcp_replace_sessions(p_user_id, p_max_sessions, array[p_session_id], v_now);
   end if;
   return true;
 end

@@ -47,7 +47,13 @@ class Model {
     this.sessions.push({ id, user, client, connected: this.now, last: this.now, timeout, ended: null })
     const newestFirst = this.sessions
       .filter((session) => session.user === user && this.live(session))
-      .toSorted((a, b) => b.last - a.last || b.connected - a.connected || (a.id < b.id ? -1 : 1))
+      .toSorted(
+        (a, b) =>
+          Number(b.id === id) - Number(a.id === id) ||
+          b.last - a.last ||
+          b.connected - a.connected ||
+          (a.id < b.id ? -1 : 1),
+      )
     for (const session of newestFirst.slice(MAX_PER_USER))
       session.ended = { at: this.now, reason: 'replaced' }
   }
