@@ -67,7 +67,7 @@ function refusalOf(
 type Row = { id: string; email: string | null; name: string | null; department: string | null; role: string }
 
 /** Puts the user's row, and the session, where handlers and tools look. */
-export function tellTools(c: Context, row: Row | null, sessionId: string | null): void {
+function tellTools(c: Context, row: Row | null, sessionId: string | null): void {
   const { auth, user } = c.var as UserVariables
   const known = user === null || row === null ? user : { ...user, ...row, role: row.role as Role }
   c.set('user', known)

@@ -1,17 +1,15 @@
 import { pgArray, type Sql } from '../db/client.ts'
 import { fit, jsonText } from '../db/text.ts'
-import type {
-  AdmissionRequest,
-  CallToClose,
-  CallToOpen,
-  DerivedClient,
-  LedgerCaller,
-  LedgerRefusal,
-  Verdict,
+import {
+  type AdmissionRequest,
+  type CallToClose,
+  type CallToOpen,
+  type DerivedClient,
+  type LedgerCaller,
+  type LedgerRefusal,
+  type Verdict,
+  DEFAULT_IDLE_AFTER_SECONDS,
 } from './types.ts'
-
-/** What a session is given that says nothing else: the default of its column. */
-const IDLE_AFTER_SECONDS = 300
 
 /** What goes to the database in one statement. */
 export interface Group {
@@ -96,7 +94,7 @@ export async function runLedger(
       ${pgArray(derived.map((session) => (session === null ? null : clientJson(session.client))))}::text[],
       ${pgArray(requests.map(({ recordedSession }) => recordedSession ?? null))}::uuid[],
       ${pgArray(derived.map((session) => session?.timeoutSeconds ?? null))}::integer[],
-      ${pgArray(derived.map((session) => (session === null ? null : (session.idleAfterSeconds ?? IDLE_AFTER_SECONDS))))}::integer[],
+      ${pgArray(derived.map((session) => (session === null ? null : (session.idleAfterSeconds ?? DEFAULT_IDLE_AFTER_SECONDS))))}::integer[],
       ${pgArray(derived.map((session) => session?.maxPerUser ?? null))}::integer[],
       ${pgArray(requests.map(({ maxCallsInFlight }) => maxCallsInFlight ?? null))}::integer[],
       ${pgArray(requests.map(({ rate }) => rate?.limit ?? null))}::integer[],

@@ -14,6 +14,9 @@ export interface LedgerCaller {
   issuedAt: Date | null
 }
 
+/** Seconds without a call after which a session counts as idle that says nothing else: the default of its column. */
+export const DEFAULT_IDLE_AFTER_SECONDS = 5 * 60
+
 /** The session a request says it belongs to: one named on the wire, or one derived from what the client says. */
 export type SessionDemand =
   | { id: string }
@@ -23,7 +26,7 @@ export type SessionDemand =
       client: DerivedClient
       /** Seconds without a call after which it ends. */
       timeoutSeconds: number
-      /** Seconds without a call after which it is shown as idle; left out for 300. */
+      /** Seconds without a call after which it is shown as idle; left out for the default. */
       idleAfterSeconds?: number
       /** Live sessions of the user at most, when this one is made; null for no limit. */
       maxPerUser?: number | null

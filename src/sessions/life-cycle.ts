@@ -20,7 +20,6 @@ export interface SessionRules {
 
 export const DEFAULT_TIMEOUT_SECONDS = 24 * 60 * 60
 export const DEFAULT_DERIVED_TIMEOUT_SECONDS = 60 * 60
-export const DEFAULT_IDLE_AFTER_SECONDS = 5 * 60
 
 /** Why a session may end. */
 export const DISCONNECT_REASONS = [

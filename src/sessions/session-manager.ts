@@ -2,12 +2,12 @@ import type { Sql } from '../db/client.ts'
 import { patiently } from '../db/outage.ts'
 import { fit, jsonText } from '../db/text.ts'
 import { countFaults, refuseFaults } from '../errors.ts'
+import { DEFAULT_IDLE_AFTER_SECONDS } from '../ledger/types.ts'
 import { type ClientInfo, clientInfoOf } from '../mcp/message.ts'
 import { isUuid, uuidV5 } from '../uuid.ts'
 import type { Caller } from '../variables.ts'
 import {
   clientRow,
-  DEFAULT_IDLE_AFTER_SECONDS,
   DEFAULT_TIMEOUT_SECONDS,
   DISCONNECT_REASONS,
   type DisconnectReason,
