@@ -101,6 +101,8 @@ alter table archon_mcp_requests
   add column department varchar(255),
   add column client_type varchar(50),
   add column cost numeric(20, 10) not null default 0,
+  -- Whether it costs a request: what a client needs to connect does not, nor does a round that asks for input.
+  add column counted boolean not null default false,
   add column reserved_tokens bigint not null default 0,
   add column reserved_cost numeric(20, 10) not null default 0,
   -- An open call whose hold runs out is closed as a timeout by the sweep and flagged; a late close corrects it.
@@ -108,8 +110,25 @@ alter table archon_mcp_requests
   add column hold_expired boolean not null default false,
   add constraint archon_mcp_requests_kind check (kind in ('mcp', 'api'));
 create index archon_mcp_requests_user on archon_mcp_requests (user_id, timestamp desc) where user_id is not null;
+create index archon_mcp_requests_department
+  on archon_mcp_requests (department, timestamp desc)
+  where department is not null;
 -- Open calls are few: the sweep reads all of them, and a limit of calls in flight those of one user.
 create index archon_mcp_requests_open on archon_mcp_requests (user_id, hold_expires_at) where status = 'open';
+
+-- What a call used, by model: one call may use several.
+create table archon_mcp_usage (
+  request_id uuid not null references archon_mcp_requests on delete cascade,
+  model varchar(100) not null,
+  prompt_tokens integer not null,
+  completion_tokens integer not null,
+  cost numeric(20, 10) not null,
+  primary key (request_id, model)
+);
+revoke all on archon_mcp_usage from public, anon, authenticated;
+alter table archon_mcp_usage enable row level security;
+create policy archon_mcp_usage_service on archon_mcp_usage to service_role using (true) with check (true);
+grant select, insert, update, delete on archon_mcp_usage to service_role;
 
 -- Archon's rows know their user through the session.
 update archon_mcp_requests as call
@@ -144,6 +163,7 @@ set kind = taken.kind,
     department = taken.department,
     client_type = taken.client_type,
     cost = taken.cost,
+    counted = taken.counted,
     reserved_tokens = taken.reserved_tokens,
     reserved_cost = taken.reserved_cost,
     hold_expires_at = taken.hold_expires_at,
@@ -156,11 +176,11 @@ declare
 begin
   insert into archon_mcp_requests
     (request_id, session_id, method, tool_name, prompt_tokens, completion_tokens, estimated_cost, timestamp,
-     duration_ms, status, error_message, kind, user_id, department, client_type, cost, reserved_tokens,
-     reserved_cost, hold_expires_at, hold_expired)
+     duration_ms, status, error_message, kind, user_id, department, client_type, cost, counted,
+     reserved_tokens, reserved_cost, hold_expires_at, hold_expired)
   select taken.request_id, taken.session_id, taken.method, taken.tool_name, taken.prompt_tokens,
          taken.completion_tokens, taken.estimated_cost, taken.timestamp, taken.duration_ms, taken.status,
-         taken.error_message, taken.kind, taken.user_id, taken.department, taken.client_type, taken.cost,
+         taken.error_message, taken.kind, taken.user_id, taken.department, taken.client_type, taken.cost, taken.counted,
          taken.reserved_tokens, taken.reserved_cost, taken.hold_expires_at, taken.hold_expired
   from archon_mcp_taken as taken
   where taken.gone
@@ -171,12 +191,22 @@ begin
 end
 $$;
 drop table archon_mcp_taken;
+insert into archon_mcp_usage
+select kept.*
+from archon_mcp_take_back(3, 'archon_mcp_usage') as taken
+cross join jsonb_populate_record(null::archon_mcp_usage, taken.content) as kept
+where exists (select from archon_mcp_requests as call where call.request_id = kept.request_id)
+on conflict do nothing;
 
 select archon_mcp_remember('archon_mcp_users');
+select archon_mcp_remember('archon_mcp_usage');
 
 -- migrate:down
 -- Nobody writes between the look at the rows and their end.
-lock table archon_mcp_users, archon_mcp_sessions, archon_mcp_requests;
+lock table archon_mcp_users, archon_mcp_sessions, archon_mcp_requests, archon_mcp_usage;
+select archon_mcp_refuse_additions('archon_mcp_usage');
+select archon_mcp_set_aside_rows(3, 'archon_mcp_usage');
+drop table archon_mcp_usage;
 select archon_mcp_refuse_additions('archon_mcp_users');
 select archon_mcp_set_aside_rows(3, 'archon_mcp_users');
 select archon_mcp_set_aside_rows(
@@ -193,19 +223,21 @@ select archon_mcp_set_aside_rows(
 );
 delete from archon_mcp_requests where status = 'open' or session_id is null;
 drop index archon_mcp_requests_open;
+drop index archon_mcp_requests_department;
 drop index archon_mcp_requests_user;
 alter table archon_mcp_requests
   drop constraint archon_mcp_requests_kind,
   drop constraint archon_mcp_requests_status;
 select archon_mcp_refuse_additions('archon_mcp_requests', array[
-  'kind', 'user_id', 'department', 'client_type', 'cost', 'reserved_tokens', 'reserved_cost', 'hold_expires_at',
-  'hold_expired'
+  'kind', 'user_id', 'department', 'client_type', 'cost', 'counted', 'reserved_tokens', 'reserved_cost',
+  'hold_expires_at', 'hold_expired'
 ]);
 alter table archon_mcp_requests
   drop column hold_expired,
   drop column hold_expires_at,
   drop column reserved_cost,
   drop column reserved_tokens,
+  drop column counted,
   drop column cost,
   drop column client_type,
   drop column department,

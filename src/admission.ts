@@ -1,9 +1,10 @@
 import type { Context } from 'hono'
-import type { Sql } from './db/client.ts'
+import { resolveSql, type SqlSource } from './db/client.ts'
 import { DatabaseUnavailableError } from './db/outage.ts'
-import { databaseUnavailable, rateRefusal, type Refusal } from './errors.ts'
+import { databaseUnavailable, type Refusal } from './errors.ts'
 import { ledgerOf } from './ledger/ledger.ts'
-import type { CallToOpen, LedgerRefusal, RateDemand, SessionDemand } from './ledger/types.ts'
+import type { CallToOpen, RateDemand, RefusedVerdict, SessionDemand } from './ledger/types.ts'
+import { limitRefusal } from './limit-refusal.ts'
 import { type Caller, requireVar, type Role, type UserVariables } from './variables.ts'
 
 /** What the middlewares of one request want of the ledger. */
@@ -15,18 +16,28 @@ export interface Demand {
   /** Calls of the user in flight at most. */
   maxCallsInFlight?: number | null
   rate?: RateDemand | null
+  /** Whether rates and budgets in the database are judged. */
+  quotas?: boolean
 }
+
+/** Where a key names whom a rate holds, nobody needs to be known. */
+const STRANGER: Caller = { kind: 'anonymous', identity: null, invalidTokenChallenge: '' }
 
 /**
  * Asks the ledger for this request, and tells `c.var` what it knows: the user's row, which wins over the token, and
  * the session.
  * @returns why the request is refused, or null when it may go on.
  */
-export async function ask(c: Context, sql: Sql, demand: Demand): Promise<Refusal | null> {
-  const caller = requireVar(c, 'caller', 'userContext()')
+export async function ask(c: Context, source: SqlSource, demand: Demand): Promise<Refusal | null> {
+  const caller =
+    demand.rate?.key && c.var.caller === undefined ? STRANGER : requireVar(c, 'caller', 'userContext()')
   try {
-    const verdict = await ledgerOf(sql).admit({ caller: caller.identity, ...demand })
+    const verdict = await ledgerOf(resolveSql(source, c), source).admit({
+      caller: caller.identity,
+      ...demand,
+    })
     c.set('rate', verdict.rate ?? null)
+    c.set('budget', verdict.budget ?? null)
     if (!verdict.admitted) return refusalOf(verdict, caller, demand)
     if (demand.session !== null)
       c.set('session', verdict.sessionId === null ? null : { id: verdict.sessionId })
@@ -38,30 +49,13 @@ export async function ask(c: Context, sql: Sql, demand: Demand): Promise<Refusal
   }
 }
 
-/** How soon a call may have ended, and with it made room for another. */
-const IN_FLIGHT_RETRY_SECONDS = 1
-
-function refusalOf(
-  { code, retryAfterMs = 0 }: { code: LedgerRefusal; retryAfterMs?: number },
-  caller: Caller,
-  { maxCallsInFlight, rate }: Demand,
-): Refusal {
-  switch (code) {
-    case 'rate_limited':
-      return rateRefusal(rate!, retryAfterMs)
-    case 'invalid_token':
-      return { code, headers: { 'www-authenticate': caller.invalidTokenChallenge } }
-    case 'too_many_calls':
-      return {
-        code,
-        detail: `At most ${maxCallsInFlight} calls of a user run at once; try again when one of them has ended.`,
-        retryAfterSeconds: IN_FLIGHT_RETRY_SECONDS,
-        data: { kind: 'in_flight', limit: maxCallsInFlight, remaining: 0 },
-      }
-    case 'blocked':
-    case 'session_not_found':
-      return { code }
-  }
+function refusalOf(verdict: RefusedVerdict, caller: Caller, { maxCallsInFlight = null }: Demand): Refusal {
+  const refusal = limitRefusal(verdict, maxCallsInFlight)
+  if (refusal !== null) return refusal
+  const { code } = verdict
+  return code === 'invalid_token'
+    ? { code, headers: { 'www-authenticate': caller.invalidTokenChallenge } }
+    : { code }
 }
 
 type Row = { id: string; email: string | null; name: string | null; department: string | null; role: string }

@@ -24,6 +24,8 @@ const REFUSALS = {
   not_found: { status: 404, rpc: 40400, title: 'Not found' },
   rate_limited: { status: 429, rpc: 42900, title: 'Too many calls' },
   too_many_calls: { status: 429, rpc: 42900, title: 'Too many calls at once' },
+  quota_exceeded: { status: 429, rpc: 42901, title: 'A quota is used up' },
+  abuse_cap: { status: 503, rpc: 50302, title: 'Far too many requests' },
   auth_unavailable: { status: 503, rpc: 50300, title: 'Tokens cannot be verified right now' },
   database_unavailable: { status: 503, rpc: 50301, title: 'The database is out of reach right now' },
   internal: { status: 500, rpc: -32603, title: 'Internal error' },
@@ -55,23 +57,32 @@ const headersOf = (refusal: Refusal, contentType: string): Record<string, string
   ...refusal.headers,
 })
 
+/** A refusal as the `error` of a JSON-RPC response. */
+export function rpcErrorOf(refusal: Refusal): {
+  code: number
+  message: string
+  data: Record<string, unknown>
+} {
+  const { rpc, title } = REFUSALS[refusal.code]
+  const { retryAfterSeconds } = refusal
+  const retry = retryAfterSeconds === undefined ? {} : { retry_after_ms: Math.ceil(retryAfterSeconds * 1000) }
+  return {
+    code: rpc,
+    message: refusal.detail ?? title,
+    data: { code: refusal.code, ...refusal.data, ...retry },
+  }
+}
+
 /**
  * A refusal on the MCP endpoint: a JSON-RPC error that echoes the id of the request, or of every request of a batch.
  * @param ids one id (null when it is not known), or an array of them for a batch.
  */
 export function mcpRefusal(refusal: Refusal, ids: RequestId | null | RequestId[] = null): Response {
-  const { status, rpc, title } = REFUSALS[refusal.code]
-  const message = refusal.detail ?? title
-  const data = {
-    code: refusal.code,
-    ...refusal.data,
-    ...(refusal.retryAfterSeconds === undefined
-      ? {}
-      : { retry_after_ms: Math.ceil(refusal.retryAfterSeconds * 1000) }),
-  }
+  const { code, message, data } = rpcErrorOf(refusal)
   const body = Array.isArray(ids)
-    ? ids.map((id) => jsonRpcError(id, rpc, message, data))
-    : jsonRpcError(ids, rpc, message, data)
+    ? ids.map((id) => jsonRpcError(id, code, message, data))
+    : jsonRpcError(ids, code, message, data)
+  const { status } = REFUSALS[refusal.code]
   return new Response(JSON.stringify(body), { status, headers: headersOf(refusal, 'application/json') })
 }
 
@@ -124,18 +135,3 @@ export function refuseFaults(what: string, faults: string[]): void {
 /** What is wrong with the `sql` option: a client is a function too. */
 export const sqlFaults = (sql: unknown): string[] =>
   typeof sql === 'function' ? [] : ['sql must be a postgres.js client, or a function that gives one']
-
-/** The refusal of a rate limit: when it comes back, for programs and for the model. */
-export function rateRefusal(
-  { limit, windowSeconds }: { limit: number; windowSeconds: number },
-  retryAfterMs: number,
-): Refusal {
-  const retryAfterSeconds = Math.max(Math.ceil(retryAfterMs / 1000), 1)
-  const wait = retryAfterSeconds === 1 ? 'a second' : `${retryAfterSeconds} seconds`
-  return {
-    code: 'rate_limited',
-    detail: `At most ${limit} calls in ${windowSeconds} seconds; wait ${wait} before you call again.`,
-    retryAfterSeconds: retryAfterMs / 1000,
-    data: { kind: 'rate', limit, remaining: 0 },
-  }
-}

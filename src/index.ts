@@ -6,12 +6,15 @@ export type { JwtOptions, TokenOptions, TokenVerifier, VerifyOptions } from './a
 export { createTokenVerifier } from './auth/tokens.ts'
 export { userContext, type UserContextOptions } from './auth/user-context.ts'
 export type { Sql, SqlSource } from './db/client.ts'
+export type { OnLimit } from './limit-answer.ts'
+export type { QuotaRule, ToolRule } from './limits/quota-rule.ts'
 export { rateLimit, type RateLimitOptions } from './limits/rate-limit.ts'
 export type { RateLimitRule } from './limits/rate-rule.ts'
 export { mcpUserContext, type McpUserContextOptions } from './mcp-user-context.ts'
 export type { ClientType } from './mcp/client-type.ts'
 export { proxyMcp, type ProxyMcpOptions } from './mcp/proxy.ts'
 export { type McpHandler, serveMcp } from './mcp/serve-mcp.ts'
+export { quota, type QuotaOptions } from './quota.ts'
 export type { McpCall } from './reports/calls.ts'
 export type { McpClient } from './reports/clients.ts'
 export type { McpSession } from './reports/session.ts'
@@ -25,4 +28,12 @@ export {
 } from './sessions/session-manager.ts'
 export { session, type SessionOptions } from './sessions/session.ts'
 export { meter, type MeterOptions } from './usage/meter.ts'
-export type { AuthInfo, Claims, McpVariables, Role, UserContext } from './variables.ts'
+export type {
+  AuthInfo,
+  Claims,
+  McpVariables,
+  Role,
+  UsageReport,
+  UsageReporter,
+  UserContext,
+} from './variables.ts'

@@ -4,9 +4,13 @@ import { type AuthenticatorOptions, createAuthenticator } from './auth/authentic
 import { browserGuard, type BrowserGuardOptions } from './auth/origin.ts'
 import { resolveSql, type SqlSource } from './db/client.ts'
 import { countFaults, mcpRefusal, refuseFaults, sqlFaults } from './errors.ts'
-import { requestIds } from './mcp/json-rpc.ts'
+import { type OnLimit, onLimitFaults, refuseMessage } from './limit-answer.ts'
+import { limitHeaders } from './limit-refusal.ts'
+import { createAbuseCap, DEFAULT_ABUSE_CAP } from './limits/abuse-cap.ts'
+import { expectationOf, quotaFaults, type QuotaRule } from './limits/quota-rule.ts'
+import { isCounted } from './mcp/message.ts'
 import { readMessage } from './mcp/read-message.ts'
-import { rateDemand, rateFaults, rateHeaders, type RateLimitRule } from './limits/rate-rule.ts'
+import { rateDemand, rateFaults, type RateLimitRule } from './limits/rate-rule.ts'
 import type { SessionRules } from './sessions/life-cycle.ts'
 import { sessionStep } from './sessions/session.ts'
 import { callsOf, meterCalls } from './usage/meter.ts'
@@ -25,8 +29,18 @@ export interface McpUserContextOptions extends AuthenticatorOptions, BrowserGuar
    * @default no limit
    */
   maxCallsInFlight?: number
-  /** How fast calls may come. Discovery does not count. @default no limit */
+  /** How fast calls may come; a rate in the database takes its place. Discovery does not count. @default no limit */
   rateLimit?: RateLimitRule
+  /** What calls are expected to use, of the budgets in the database. @default nothing */
+  quota?: QuotaRule
+  /** How a call is refused by a limit. @default 'error' */
+  onLimit?: OnLimit
+  /**
+   * Requests of one user in a minute and in one process that no limit counts: discovery, initialize, notifications,
+   * ping, GET and DELETE. Past it they answer 503.
+   * @default 1200
+   */
+  maxUncountedPerMinute?: number
   /** Bound of a POST body in bytes. @default 4 MiB */
   maxBodyBytes?: number
 }
@@ -46,13 +60,30 @@ export interface McpUserContextOptions extends AuthenticatorOptions, BrowserGuar
 export function mcpUserContext(
   options: McpUserContextOptions,
 ): MiddlewareHandler<{ Variables: McpVariables }> {
-  const { sql, session = {}, holdSeconds, maxBodyBytes, maxCallsInFlight, rateLimit } = options
+  const {
+    sql,
+    session = {},
+    holdSeconds,
+    maxBodyBytes,
+    maxCallsInFlight,
+    rateLimit,
+    quota = {},
+    onLimit,
+  } = options
+  const { maxUncountedPerMinute } = options
   refuseFaults('mcpUserContext', [
     ...sqlFaults(sql),
     ...(rateLimit === undefined ? [] : rateFaults(rateLimit)),
-    ...countFaults({ holdSeconds, maxBodyBytes, maxCallsInFlight, ...session }),
+    ...quotaFaults(quota),
+    ...onLimitFaults(onLimit),
+    ...countFaults({ holdSeconds, maxBodyBytes, maxCallsInFlight, maxUncountedPerMinute, ...session }),
   ])
   const rate = rateLimit === undefined ? null : rateDemand(rateLimit)
+  const abuseCap = createAbuseCap(
+    maxUncountedPerMinute === undefined
+      ? DEFAULT_ABUSE_CAP
+      : { limit: maxUncountedPerMinute, windowSeconds: 60, burst: maxUncountedPerMinute },
+  )
   const guard = browserGuard(options)
   const authenticate = createAuthenticator(options)
 
@@ -67,22 +98,25 @@ export function mcpUserContext(
 
     const message = await readMessage(c, maxBodyBytes === undefined ? {} : { maxBodyBytes })
     if (message !== null && 'code' in message) return mcpRefusal(message, message.id)
-    const ids = requestIds(message)
+    const counts = message?.requests.some(({ method }) => isCounted(method)) ?? false
+    const capped = counts ? null : abuseCap(c)
+    if (capped !== null) return refuseMessage(capped, message)
     const step = await sessionStep(c, message, session)
-    if ('code' in step) return mcpRefusal(step, ids)
+    if ('code' in step) return refuseMessage(step, message)
 
-    const client = resolveSql(sql, c)
-    const calls = callsOf(message, holdSeconds)
+    const calls = callsOf(message, holdSeconds, (tool) => expectationOf(quota, tool))
     const startedAt = performance.now()
     c.set('session', null)
-    const refusal = await ask(c, client, {
+    const refusal = await ask(c, sql, {
       session: step.demand,
       calls: calls.map(({ call }) => call),
       maxCallsInFlight: maxCallsInFlight ?? null,
       rate,
+      quotas: true,
     })
-    const headers = rateLimit !== undefined && c.var.rate ? rateHeaders(rateLimit, c.var.rate) : {}
-    if (refusal !== null) return mcpRefusal({ ...refusal, headers: { ...refusal.headers, ...headers } }, ids)
+    if (refusal !== null) return refuseMessage(refusal, message, onLimit)
+    const client = resolveSql(sql, c)
+    const headers = limitHeaders({ rate: c.var.rate, budget: c.var.budget })
     await meterCalls(c, client, calls, () => step.run(client, next), startedAt)
     for (const [name, value] of Object.entries(headers)) c.header(name, value)
   }

@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import type { LedgerCaller, RateState } from './ledger/types.ts'
+import type { BudgetState, LedgerCaller, RateState } from './ledger/types.ts'
 import type { MessageVariables } from './mcp/read-message.ts'
 
 /** What a caller may do: own data, own department, everyone's cost, everything; or a program. */
@@ -40,7 +40,14 @@ export interface AuthInfo {
   /** Seconds since the epoch. */
   expiresAt?: number
   resource?: URL
-  extra: { user: UserContext | null; role: Role; claims: Claims; sessionId?: string }
+  extra: {
+    user: UserContext | null
+    role: Role
+    claims: Claims
+    sessionId?: string
+    /** There while a call is recorded. */
+    usage?: UsageReporter
+  }
 }
 
 /** What the ledger must know of a user (`LedgerCaller`), as a token says it. */
@@ -74,13 +81,48 @@ export interface SessionVariables {
 }
 
 /** Set by whoever asks the ledger. */
-export interface RateVariables {
+export interface LimitVariables {
   /** Where the rate limit stands; null where there is none. */
   rate: RateState | null
+  /** Where the budget stands that is nearest its end; null where there is none. */
+  budget: BudgetState | null
+}
+
+/** What a tool, or a handler, says that it used of one model. */
+export interface UsageReport {
+  /** @default 'unknown' */
+  model?: string
+  /** Whole tokens. @default 0 */
+  promptTokens?: number
+  /** Whole tokens. @default 0 */
+  completionTokens?: number
+  /** USD, where the tool knows it. @default the model's price */
+  cost?: number | string
+}
+
+/** Where a tool reports, as `authInfo.extra.usage` and `c.var.usage`. */
+export interface UsageReporter {
+  /**
+   * Adds to what the call used: as often as there is something, for as many models as there are.
+   * @throws TypeError for what cannot be counted.
+   * @example extra.authInfo?.extra?.usage.add({ model: 'gpt-4o', promptTokens: 1200, completionTokens: 80 })
+   */
+  add(report: UsageReport): void
+  /** Holds the call for so many seconds from now: it will take longer than `holdSeconds` without a word. */
+  hold(seconds: number): Promise<void>
+}
+
+/** Set by whoever opens calls. */
+export interface MeterVariables {
+  usage: UsageReporter
 }
 
 /** Everything `mcpUserContext()` sets. */
-export type McpVariables = UserVariables & MessageVariables & SessionVariables & RateVariables
+export type McpVariables = UserVariables &
+  MessageVariables &
+  SessionVariables &
+  LimitVariables &
+  Partial<MeterVariables>
 
 /**
  * Reads a variable that another middleware must have set.

@@ -5,11 +5,21 @@ import { describe, expect, it } from 'vitest'
 
 const ENTRIES = ['node.ts', 'bun.ts', 'worker.ts', 'cli.ts', 'server.ts']
 const MIDDLE = ['auth', 'sessions', 'limits', 'usage']
-const SHARED = ['mcp', 'db', 'uuid.ts', 'variables.ts', 'errors.ts', 'admission.ts']
+const SHARED = [
+  'mcp',
+  'db',
+  'uuid.ts',
+  'variables.ts',
+  'errors.ts',
+  'limit-refusal.ts',
+  'limit-answer.ts',
+  'admission.ts',
+]
 const HOUSE = ['ledger', ...MIDDLE, 'reports', 'api', 'dashboard', ...SHARED]
 const ROOTS = [
   'index.ts',
   'mcp-user-context.ts',
+  'quota.ts',
   'app.ts',
   'config.ts',
   'config-values.ts',
@@ -28,7 +38,9 @@ const MAY_IMPORT: Record<string, string[]> = {
   'uuid.ts': [],
   'errors.ts': ['mcp', 'db (types)'],
   ledger: ['db'],
-  'admission.ts': ['ledger', 'db', 'variables.ts', 'errors.ts'],
+  'limit-refusal.ts': ['ledger (types)', 'errors.ts'],
+  'limit-answer.ts': ['mcp', 'errors.ts'],
+  'admission.ts': ['ledger', 'db', 'variables.ts', 'errors.ts', 'limit-refusal.ts'],
   ...Object.fromEntries(MIDDLE.map((folder) => [folder, ['ledger', ...SHARED]])),
   reports: ['db (types)'],
   api: ['reports', ...MIDDLE, ...SHARED],
@@ -312,7 +324,7 @@ describe('the check of the house', () => {
         'limits/rate.ts': "import { a } from '../mcp/a.ts'\nimport type { S } from '../sessions/s.ts'\n",
       },
       faults: [
-        'src/limits/rate.ts:2 limits may import ledger, mcp, db, uuid.ts, variables.ts, errors.ts, admission.ts, not ../sessions/s.ts',
+        'src/limits/rate.ts:2 limits may import ledger, mcp, db, uuid.ts, variables.ts, errors.ts, limit-refusal.ts, limit-answer.ts, admission.ts, not ../sessions/s.ts',
       ],
     },
     {

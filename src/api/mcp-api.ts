@@ -3,7 +3,7 @@ import { ask } from '../admission.ts'
 import type { AuthenticatorOptions } from '../auth/authenticator.ts'
 import { browserGuard, type BrowserGuardOptions } from '../auth/origin.ts'
 import { userContext } from '../auth/user-context.ts'
-import { resolveSql, type SqlSource } from '../db/client.ts'
+import type { SqlSource } from '../db/client.ts'
 import { problem } from '../errors.ts'
 import { DEFAULT_TIMEOUT_SECONDS, type SessionRules } from '../sessions/life-cycle.ts'
 import { clients } from './clients.ts'
@@ -30,7 +30,7 @@ const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
  */
 const knowCaller = (sql: SqlSource): MiddlewareHandler =>
   async function knowCaller(c, next) {
-    const refusal = await ask(c, resolveSql(sql, c), { session: null, calls: [] })
+    const refusal = await ask(c, sql, { session: null, calls: [] })
     if (refusal !== null) return problem(refusal)
     c.header('cache-control', 'no-store')
     return await next()

@@ -1,5 +1,6 @@
-import type { Sql } from '../db/client.ts'
+import type { Sql, SqlSource } from '../db/client.ts'
 import { DatabaseUnavailableError, MAX_WAIT_MS, patiently } from '../db/outage.ts'
+import { createRefusalMemory, type RefusalMemory } from './refusal-memory.ts'
 import { type Group, renewHolds, runLedger } from './statement.ts'
 import type { AdmissionRequest, CallToClose, Ledger, Verdict } from './types.ts'
 
@@ -14,6 +15,8 @@ export interface LedgerOptions {
   maxWaitMs?: number
   /** The moment to work at; null is the database's clock. Default: the database's clock. */
   now?: () => Date | null
+  /** What was refused a moment ago; several ledgers of one instance may share it. Default: one of its own. */
+  memory?: RefusalMemory
   /** Told of an end that could not be recorded; the sweep closes that call as a timeout. */
   onError?: (error: unknown) => void
 }
@@ -45,7 +48,8 @@ const logError = (error: unknown): void =>
  */
 export function createLedger(sql: Sql, options: LedgerOptions = {}): Ledger {
   const { groupsInFlight = 2, maxGroupSize = 100, closeDelayMs = 20, maxWaitMs = MAX_WAIT_MS } = options
-  const { now = () => null, onError = logError } = options
+  const { now = () => null, memory = createRefusalMemory(), onError = logError } = options
+  const nowMs = (): number => now()?.getTime() ?? Date.now()
   let waiting: WaitingRequest[] = []
   let closing: WaitingClose[] = []
   let inFlight = 0
@@ -97,6 +101,7 @@ export function createLedger(sql: Sql, options: LedgerOptions = {}): Ledger {
     const group: Group = {
       requests: requests.map(({ request }) => request),
       closes: closes.map(({ call }) => call),
+      refusals: memory.takeCounts(),
     }
     // Ends are not given up, since the calls ran: they wait for the next group, and leave the way to requests.
     const deadline = requests[0]?.deadline ?? Date.now() + maxWaitMs
@@ -110,9 +115,11 @@ export function createLedger(sql: Sql, options: LedgerOptions = {}): Ledger {
       for (const [index, { request, resolve }] of requests.entries()) {
         const verdict = verdicts[index]!
         if (verdict.admitted) for (const { id } of request.calls) running.add(id)
+        else memory.keep(request, verdict, nowMs())
         resolve(verdict)
       }
     } catch (error) {
+      memory.giveBack(group.refusals)
       if (error instanceof DatabaseUnavailableError) {
         for (const { reject } of requests) reject(error)
         abandon(group.requests)
@@ -153,11 +160,14 @@ export function createLedger(sql: Sql, options: LedgerOptions = {}): Ledger {
     })
 
   return {
-    admit: (request) =>
-      new Promise((resolve, reject) => {
+    async admit(request) {
+      const refused = memory.recall(request, nowMs())
+      if (refused !== null) return refused
+      return await new Promise((resolve, reject) => {
         waiting.push({ request, deadline: Date.now() + maxWaitMs, resolve, reject })
         pump()
-      }),
+      })
+    },
     close: (call) =>
       new Promise((resolve) => {
         closing.push({ call, done: resolve })
@@ -181,10 +191,19 @@ export function createLedger(sql: Sql, options: LedgerOptions = {}): Ledger {
 }
 
 const ledgers = new WeakMap<Sql, Ledger>()
+const memories = new WeakMap<SqlSource, RefusalMemory>()
 
-/** The ledger of a client: pieces that are given the same `sql` share one group of calls. */
-export function ledgerOf(sql: Sql): Ledger {
-  const known = ledgers.get(sql) ?? createLedger(sql)
-  ledgers.set(sql, known)
-  return known
+/**
+ * The ledger of a client: pieces that are given the same `sql` share one group of calls.
+ * @param source where the client came from. On Workers each request has a client and so a ledger of its own, while
+ *   the refusals of an isolate are remembered with the function that gives the clients.
+ */
+export function ledgerOf(sql: Sql, source: SqlSource = sql): Ledger {
+  const known = ledgers.get(sql)
+  if (known !== undefined) return known
+  const memory = memories.get(source) ?? createRefusalMemory()
+  memories.set(source, memory)
+  const ledger = createLedger(sql, { memory })
+  ledgers.set(sql, ledger)
+  return ledger
 }

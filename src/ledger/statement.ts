@@ -4,30 +4,20 @@ import {
   type AdmissionRequest,
   type CallToClose,
   type CallToOpen,
+  DEFAULT_IDLE_AFTER_SECONDS,
   type DerivedClient,
   type LedgerCaller,
-  type LedgerRefusal,
+  type RefusalCount,
   type Verdict,
-  DEFAULT_IDLE_AFTER_SECONDS,
 } from './types.ts'
+import { type VerdictRow, verdictOf } from './verdict-row.ts'
 
 /** What goes to the database in one statement. */
 export interface Group {
   requests: AdmissionRequest[]
   closes: CallToClose[]
-}
-
-interface VerdictRow {
-  verdict: 'admitted' | LedgerRefusal
-  user_id: string | null
-  email: string | null
-  name: string | null
-  department: string | null
-  role: string | null
-  session_id: string | null
-  remaining: number | null
-  reset_ms: number | null
-  retry_ms: number | null
+  /** Refusals that were given without asking. */
+  refusals: RefusalCount[]
 }
 
 /** What a client says of itself, or only its name and version where the rest is too long to keep. */
@@ -57,17 +47,20 @@ function distinctCallers(requests: AdmissionRequest[]): {
 }
 
 /**
- * Runs the ledger's statement (migrations/0004_ledger.sql) for a group.
+ * Runs the ledger's statement (migrations/0005_ledger.sql) for a group.
  * @param options.again the group was sent before and its answer was lost.
  * @param options.now the moment to work at; null for the database's clock.
  * @returns a verdict for each request, in their order.
  */
 export async function runLedger(
   sql: Sql,
-  { requests, closes }: Group,
+  { requests, closes: ended, refusals }: Group,
   { again, now }: { again: boolean; now: Date | null },
 ): Promise<Verdict[]> {
   const { callers, places } = distinctCallers(requests)
+  // Rows are locked in this order.
+  const closes = ended.toSorted((a, b) => (a.id < b.id ? -1 : 1))
+  const lines = closes.flatMap(({ usage = [] }, index) => usage.map((line) => ({ ...line, call: index + 1 })))
   const opens = requests.flatMap(({ calls }, index) => calls.map((call) => ({ ...call, request: index + 1 })))
   const derived = requests.map(({ session }) => (session !== null && 'key' in session ? session : null))
   const rows = await sql<VerdictRow[]>`
@@ -78,6 +71,17 @@ export async function runLedger(
       ${pgArray(closes.map((call) => Math.round(call.durationMs)))}::integer[],
       ${pgArray(closes.map((call) => fit(call.error, 500)))}::text[],
       ${pgArray(closes.map((call) => call.sessionId ?? null))}::uuid[],
+      ${pgArray(closes.map((call) => call.round === true))}::boolean[],
+      ${pgArray(lines.map((line) => line.call))}::integer[],
+      ${pgArray(lines.map((line) => fit(line.model, 100)))}::text[],
+      ${pgArray(lines.map((line) => line.promptTokens))}::integer[],
+      ${pgArray(lines.map((line) => line.completionTokens))}::integer[],
+      ${pgArray(lines.map((line) => line.cost ?? null))}::numeric[],
+      ${pgArray(refusals.map(({ at }) => at))}::timestamptz[],
+      ${pgArray(refusals.map(({ userId }) => userId))}::uuid[],
+      ${pgArray(refusals.map(({ code }) => code))}::text[],
+      ${pgArray(refusals.map(({ quotaId }) => quotaId))}::uuid[],
+      ${pgArray(refusals.map(({ calls }) => calls))}::bigint[],
       ${pgArray(callers.map((caller) => fit(caller.issuer, 2000)))}::text[],
       ${pgArray(callers.map((caller) => fit(caller.subject, 255)))}::text[],
       ${pgArray(callers.map((caller) => caller.firstId))}::uuid[],
@@ -103,30 +107,19 @@ export async function runLedger(
       ${pgArray(requests.map(({ rate }) => rate?.per ?? null))}::text[],
       ${pgArray(requests.map(({ rate }) => fit(rate?.key ?? null, 500)))}::text[],
       ${pgArray(requests.map(({ rate }) => rate?.calls ?? null))}::integer[],
+      ${pgArray(requests.map(({ quotas }) => quotas === true))}::boolean[],
       ${pgArray(opens.map((call) => call.request))}::integer[],
       ${pgArray(opens.map((call) => call.id))}::uuid[],
       ${pgArray(opens.map((call) => fit(call.method, 100)))}::text[],
       ${pgArray(opens.map((call) => fit(call.tool, 100)))}::text[],
       ${pgArray(opens.map((call) => call.kind))}::text[],
-      ${pgArray(opens.map((call) => call.holdSeconds))}::integer[]
+      ${pgArray(opens.map((call) => call.holdSeconds))}::integer[],
+      ${pgArray(opens.map((call) => call.estimate?.tokens ?? 0))}::bigint[],
+      ${pgArray(opens.map((call) => call.estimate?.cost ?? 0))}::numeric[]
     )`
   // A connection that broke off between rows leaves postgres.js (3.4.9) counting from there: the next result begins
   // with holes. The rows of this answer are the last ones.
-  return rows.slice(rows.length - requests.length).map((row): Verdict => {
-    const { remaining, reset_ms: resetMs, retry_ms: retryAfterMs } = row
-    const rate = remaining === null || resetMs === null ? {} : { rate: { remaining, resetMs } }
-    if (row.verdict !== 'admitted') {
-      return {
-        admitted: false,
-        code: row.verdict,
-        ...rate,
-        ...(retryAfterMs === null ? {} : { retryAfterMs }),
-      }
-    }
-    const { user_id: id, email, name, department, role } = row
-    const user = id === null ? null : { id, email, name, department, role: role ?? 'member' }
-    return { admitted: true, user, sessionId: row.session_id, ...rate }
-  })
+  return rows.slice(rows.length - requests.length).map(verdictOf)
 }
 
 /** Moves the end of the holds of calls that are still open. */
@@ -137,7 +130,10 @@ export async function renewHolds(
 ): Promise<void> {
   await sql`
     update archon_mcp_requests as call
-    set hold_expires_at = coalesce(${now}::timestamptz, clock_timestamp()) + make_interval(secs => renewed.hold_seconds)
+    set hold_expires_at = greatest(
+      call.hold_expires_at,
+      coalesce(${now}::timestamptz, clock_timestamp()) + make_interval(secs => renewed.hold_seconds)
+    )
     from unnest(
       ${pgArray(calls.map(({ id }) => id))}::uuid[],
       ${pgArray(calls.map(({ holdSeconds }) => holdSeconds))}::integer[]

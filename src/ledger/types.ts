@@ -42,6 +42,14 @@ export interface DerivedClient {
   metadata: Record<string, unknown>
 }
 
+/** What a call is expected to use. It is admitted only if every budget has that much left. */
+export interface Estimate {
+  /** Whole tokens. */
+  tokens: number
+  /** Decimal USD. */
+  cost: string
+}
+
 /** A call that waits to be admitted. */
 export interface CallToOpen {
   /** Time-ordered UUID, made by this instance: the same call sent twice is one row. */
@@ -50,8 +58,10 @@ export interface CallToOpen {
   tool: string | null
   /** A JSON-RPC request, or one HTTP request of any other route. */
   kind: 'mcp' | 'api'
-  /** Seconds after which a call that never closes is closed as a timeout. */
+  /** Seconds after which a call that never closes is closed as a timeout, and charged at its estimate. */
   holdSeconds: number
+  /** Left out: nothing, so that budgets of tokens and cost refuse when they are used up, and not before. */
+  estimate?: Estimate
 }
 
 /** How fast calls may come: `limit` in `windowSeconds`, `burst` of them at once. */
@@ -66,12 +76,43 @@ export interface RateDemand {
   calls?: number
 }
 
-/** Where a rate limit stands after a request was judged. */
+/** Where a rate limit stands after a request was judged: the one that refused it, or the nearest. */
 export interface RateState {
+  limit: number
+  windowSeconds: number
   /** Calls that would be admitted at once. */
   remaining: number
   /** Milliseconds until all of the burst is there again. */
   resetMs: number
+}
+
+export type QuotaScope = 'user' | 'department' | 'everyone' | 'each_user' | 'each_department'
+export type QuotaMetric = 'requests' | 'tokens' | 'cost'
+export type QuotaWindow = 'minute' | 'hour' | 'day' | 'week' | 'month' | 'total'
+
+/** Where a budget stands after a request was judged: the one that refused it, or the one that is nearest its end. */
+export interface BudgetState {
+  scope: QuotaScope
+  metric: QuotaMetric
+  window: QuotaWindow
+  /** Requests, tokens or USD, as a decimal. */
+  limit: string
+  remaining: string
+  /** The current window; null for one without a beginning or an end. */
+  startsAt: Date | null
+  resetsAt: Date | null
+  /** The highest share of the limit that is passed, of those at which the quota warns. */
+  warning: number | null
+}
+
+/** Another budget of a request that was refused, and what is left of it. */
+export interface BudgetLeft {
+  scope: QuotaScope
+  metric: QuotaMetric
+  window: QuotaWindow
+  tools: string[] | null
+  models: string[] | null
+  remaining: string
 }
 
 /** One HTTP request that asks: admitted or refused whole. */
@@ -85,6 +126,8 @@ export interface AdmissionRequest {
   /** Calls of the user in flight at most, these included; null for no limit. */
   maxCallsInFlight?: number | null
   rate?: RateDemand | null
+  /** Whether the rates and budgets in the database are judged. Budgets are charged in any case. */
+  quotas?: boolean
 }
 
 /** The user as their row has it, which is the truth. */
@@ -103,11 +146,52 @@ export type LedgerRefusal =
   | 'session_not_found'
   | 'too_many_calls'
   | 'rate_limited'
+  | 'quota_exceeded'
 
-export type Verdict = { rate?: RateState } & (
-  | { admitted: true; user: LedgerUser | null; sessionId: string | null }
-  | { admitted: false; code: LedgerRefusal; retryAfterMs?: number }
-)
+/** A no, for data of the refusal on the wire. */
+export interface RefusedVerdict {
+  admitted: false
+  code: LedgerRefusal
+  /** The row of the user who was refused. */
+  userId: string | null
+  /** The quota in the database that refused; null for a limit of the configuration. */
+  quotaId: string | null
+  /** Left out where nothing comes back by itself. */
+  retryAfterMs?: number
+  rate?: RateState
+  budget?: BudgetState
+  /** Other budgets of the request. */
+  elsewhere?: BudgetLeft[]
+}
+
+export interface AdmittedVerdict {
+  admitted: true
+  user: LedgerUser | null
+  sessionId: string | null
+  rate?: RateState
+  budget?: BudgetState
+}
+
+export type Verdict = AdmittedVerdict | RefusedVerdict
+
+/** What a call used of one model. */
+export interface UsageLine {
+  model: string
+  promptTokens: number
+  completionTokens: number
+  /** Decimal USD, where the tool knows it; left out for the model's price. */
+  cost?: string | undefined
+}
+
+/** Refusals that an instance gave by itself, for the counts. */
+export interface RefusalCount {
+  /** A moment of the quarter of an hour. */
+  at: Date
+  userId: string | null
+  code: LedgerRefusal
+  quotaId: string | null
+  calls: number
+}
 
 /** How a call ended. */
 export interface CallToClose {
@@ -118,6 +202,9 @@ export interface CallToClose {
   error: string | null
   /** The session that the call began (initialize): a call that has none yet takes it. */
   sessionId?: string | null
+  usage?: UsageLine[]
+  /** It asked the client for input, and costs no request: the client comes again with the same one. */
+  round?: boolean
 }
 
 /** The one mechanism that admits calls and records them. */

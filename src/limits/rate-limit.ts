@@ -1,13 +1,14 @@
 import type { Context, MiddlewareHandler } from 'hono'
 import { ask } from '../admission.ts'
-import { resolveSql, type SqlSource } from '../db/client.ts'
-import { mcpRefusal, problem, rateRefusal, type Refusal, refuseFaults } from '../errors.ts'
-import { requestIds } from '../mcp/json-rpc.ts'
+import type { SqlSource } from '../db/client.ts'
+import { mcpRefusal, problem, type Refusal, refuseFaults } from '../errors.ts'
+import { type OnLimit, onLimitFaults, refuseMessage } from '../limit-answer.ts'
+import { limitHeaders, rateRefusal } from '../limit-refusal.ts'
 import { isCounted, type McpMessage } from '../mcp/message.ts'
 import { readMessage } from '../mcp/read-message.ts'
 import type { UserVariables } from '../variables.ts'
 import { createMemoryStore } from './memory-store.ts'
-import { rateDemand, rateFaults, rateHeaders, type RateLimitRule } from './rate-rule.ts'
+import { rateDemand, rateFaults, type RateLimitRule } from './rate-rule.ts'
 
 /** A rule, whom it holds, and where it is kept. */
 export interface RateLimitOptions extends RateLimitRule {
@@ -17,6 +18,8 @@ export interface RateLimitOptions extends RateLimitRule {
   key?: (c: Context) => string | null | Promise<string | null>
   /** `mcp`: each JSON-RPC request of a POST counts, but for discovery. `api`: the HTTP request does. @default 'mcp' */
   kind?: 'mcp' | 'api'
+  /** How a call on an MCP endpoint is refused. @default 'error' */
+  onLimit?: OnLimit
   /** The moment to judge at, for limits in memory. @default the process's clock */
   now?: () => Date
 }
@@ -30,8 +33,8 @@ export interface RateLimitOptions extends RateLimitRule {
  * @example app.use('/mcp', userContext(options), rateLimit({ sql, limit: 60, windowSeconds: 60 }))
  */
 export const rateLimit = (options: RateLimitOptions): MiddlewareHandler => {
-  const { sql, key, kind = 'mcp', now = () => new Date() } = options
-  refuseFaults('rateLimit', rateFaults(options))
+  const { sql, key, kind = 'mcp', onLimit, now = () => new Date() } = options
+  refuseFaults('rateLimit', [...rateFaults(options), ...onLimitFaults(options.onLimit)])
   const demand = rateDemand(options)
   const memory = createMemoryStore()
 
@@ -46,8 +49,11 @@ export const rateLimit = (options: RateLimitOptions): MiddlewareHandler => {
   function takeFromMemory(c: Context, holder: string | null, calls: number): Refusal | null {
     if (holder === null) return null
     const decision = memory.take(holder, demand, calls, now().getTime())
-    c.set('rate', decision)
-    return decision.allowed ? null : rateRefusal(options, decision.retryAfterMs)
+    const { limit, windowSeconds } = demand
+    const { remaining, resetMs } = decision
+    c.set('rate', { limit, windowSeconds, remaining, resetMs })
+    if (decision.allowed) return null
+    return { ...rateRefusal(demand, decision.retryAfterMs), headers: limitHeaders({ rate: c.var.rate }) }
   }
 
   return async function rateLimit(c, next) {
@@ -60,16 +66,14 @@ export const rateLimit = (options: RateLimitOptions): MiddlewareHandler => {
     const refusal =
       sql === undefined
         ? takeFromMemory(c, await holderOf(c), calls)
-        : await ask(c, resolveSql(sql, c), {
+        : await ask(c, sql, {
             session: null,
             calls: [],
             rate: { ...demand, key: holder, calls },
+            quotas: key === undefined,
           })
-    const headers = c.var.rate === undefined || c.var.rate === null ? {} : rateHeaders(options, c.var.rate)
-    if (refusal !== null) {
-      const told = { ...refusal, headers: { ...refusal.headers, ...headers } }
-      return kind === 'mcp' ? mcpRefusal(told, requestIds(message)) : problem(told)
-    }
+    if (refusal !== null) return kind === 'mcp' ? refuseMessage(refusal, message, onLimit) : problem(refusal)
+    const headers = limitHeaders({ rate: c.var.rate })
     await next()
     for (const [name, value] of Object.entries(headers)) c.header(name, value)
   }

@@ -1,5 +1,5 @@
 import { countFaults } from '../errors.ts'
-import type { RateDemand, RateState } from '../ledger/types.ts'
+import type { RateDemand } from '../ledger/types.ts'
 
 /** How fast calls may come. */
 export interface RateLimitRule {
@@ -38,13 +38,4 @@ export const rateDemand = ({
   windowSeconds,
   burst,
   per,
-})
-
-/** The two header fields of draft-ietf-httpapi-ratelimit-headers-10, as structured fields (RFC 9651). */
-export const rateHeaders = (
-  { limit, windowSeconds }: RateLimitRule,
-  { remaining, resetMs }: RateState,
-): Record<string, string> => ({
-  'ratelimit-policy': `"rate";q=${limit};w=${windowSeconds}`,
-  ratelimit: `"rate";r=${remaining};t=${Math.ceil(resetMs / 1000)}`,
 })

@@ -178,7 +178,7 @@ export const session = ({
     if ('code' in step) return mcpRefusal(step, requestIds(message))
     const client = resolveSql(sql, c)
     c.set('session', null)
-    const refusal = await ask(c, client, { session: step.demand, calls: [] })
+    const refusal = await ask(c, sql, { session: step.demand, calls: [] })
     if (refusal !== null) return mcpRefusal(refusal, requestIds(message))
     return await step.run(client, next)
   }

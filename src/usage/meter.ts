@@ -4,12 +4,13 @@ import { resolveSql, type Sql, type SqlSource } from '../db/client.ts'
 import { countFaults, mcpRefusal, problem, refuseFaults, replaceResponse, sqlFaults } from '../errors.ts'
 import { newCallId } from '../ledger/call-id.ts'
 import { ledgerOf } from '../ledger/ledger.ts'
-import type { CallToOpen } from '../ledger/types.ts'
+import type { CallToOpen, Estimate } from '../ledger/types.ts'
 import { type RequestId, requestIds } from '../mcp/json-rpc.ts'
 import type { McpMessage } from '../mcp/message.ts'
 import { readMessage } from '../mcp/read-message.ts'
-import type { SessionVariables } from '../variables.ts'
+import type { MeterVariables, SessionVariables, UsageReporter, UserVariables } from '../variables.ts'
 import { type BodyEnd, watchBody } from './body-end.ts'
+import { createUsageCollector, type UsageCollector } from './collector.ts'
 import { defer } from './defer.ts'
 import { failure, type Outcome, outcomesOfBody } from './outcome.ts'
 import { createSseReader } from './sse-reader.ts'
@@ -33,12 +34,39 @@ export interface MeteredCall {
   rpcId: RequestId | null
 }
 
+/** What is known of a tool before it is called. */
+export type Expect = (tool: string | null) => { estimate?: Estimate; holdSeconds?: number }
+
 /** The calls that a message makes: one for each request in it. */
-export const callsOf = (message: McpMessage | null, holdSeconds = DEFAULT_HOLD_SECONDS): MeteredCall[] =>
+export const callsOf = (
+  message: McpMessage | null,
+  holdSeconds = DEFAULT_HOLD_SECONDS,
+  expect: Expect = () => ({}),
+): MeteredCall[] =>
   (message?.requests ?? []).map(({ id, method, tool }) => ({
-    call: { id: newCallId(), method, tool, kind: 'mcp', holdSeconds },
+    call: { id: newCallId(), method, tool, kind: 'mcp', holdSeconds, ...expect(tool) },
     rpcId: id,
   }))
+
+/** The call that an HTTP request is. */
+export const apiCall = (
+  c: Context,
+  holdSeconds = DEFAULT_HOLD_SECONDS,
+  expect: Expect = () => ({}),
+): MeteredCall => ({
+  call: {
+    id: newCallId(),
+    method: `${c.req.method} ${c.req.path}`,
+    tool: null,
+    kind: 'api',
+    holdSeconds,
+    ...expect(null),
+  },
+  rpcId: null,
+})
+
+/** Whether a middleware before has opened the calls of this request: they are recorded once. */
+export const isMetered = (c: Context): boolean => (c.var as Partial<MeterVariables>).usage !== undefined
 
 /**
  * Runs the handler and closes the calls when its body has ended or was cancelled. Their rows are open already.
@@ -51,6 +79,7 @@ export async function meterCalls(
   next: () => Promise<void>,
   startedAt: number,
 ): Promise<void> {
+  const collector = tellUsage(c, sql, calls)
   const close: Close = async (outcomes, otherwise) => {
     const durationMs = performance.now() - startedAt
     const { sessionOpened } = c.var as Partial<SessionVariables>
@@ -59,7 +88,10 @@ export async function meterCalls(
     return await Promise.all(
       calls.map(({ call, rpcId }) => {
         const outcome = outcomes.get(rpcId) ?? otherwise
-        return ledgerOf(sql).close({ id: call.id, durationMs, sessionId: sessionOf(c), ...outcome })
+        // What the tool reported itself comes before what its result says.
+        const reported = call === reporterOf(calls)?.call ? collector.lines() : []
+        const usage = reported.length > 0 ? reported : (outcome.usage ?? [])
+        return ledgerOf(sql).close({ id: call.id, durationMs, sessionId: sessionOf(c), ...outcome, usage })
       }),
     )
   }
@@ -85,6 +117,25 @@ const sessionOf = (c: Context): string | null => (c.var as Partial<SessionVariab
 type Outcomes = ReadonlyMap<RequestId | null, Outcome>
 /** Closes every call: with its own outcome, or as all those whose response was not seen. */
 type Close = (outcomes: Outcomes, otherwise: Outcome) => Promise<unknown>
+
+/** Whose usage it is that handlers report: a batch has one `authInfo` for all its calls. */
+const reporterOf = (calls: MeteredCall[]): MeteredCall | undefined =>
+  calls.find(({ call }) => call.tool !== null) ?? calls[0]
+
+/** Puts the reporter where tools and handlers look. */
+function tellUsage(c: Context, sql: Sql, calls: MeteredCall[]): UsageCollector {
+  const collector = createUsageCollector()
+  const usage: UsageReporter = {
+    add: (report) => collector.add(report),
+    async hold(seconds) {
+      await ledgerOf(sql).renew(calls.map(({ call }) => ({ id: call.id, holdSeconds: seconds })))
+    },
+  }
+  const { auth } = c.var as Partial<UserVariables>
+  c.set('usage', usage)
+  if (auth !== undefined) c.set('auth', { ...auth, extra: { ...auth.extra, usage } })
+  return collector
+}
 
 /** Keeps the calls of an open stream from being taken for lost. */
 interface Renew {
@@ -172,30 +223,19 @@ export const meter = ({
 }: MeterOptions): MiddlewareHandler => {
   refuseFaults('meter', [...sqlFaults(sql), ...countFaults({ holdSeconds })])
   return async function meter(c, next) {
-    const client = resolveSql(sql, c)
-    const startedAt = performance.now()
-    if (kind === 'api') {
-      const call: CallToOpen = {
-        id: newCallId(),
-        method: `${c.req.method} ${c.req.path}`,
-        tool: null,
-        kind,
-        holdSeconds,
-      }
-      const refusal = await ask(c, client, { session: null, recordedSession: null, calls: [call] })
-      if (refusal !== null) return problem(refusal)
-      return await meterCalls(c, client, [{ call, rpcId: null }], next, startedAt)
-    }
-    const message = await readMessage(c)
+    if (isMetered(c)) return await next()
+    const message = kind === 'mcp' ? await readMessage(c) : null
     if (message !== null && 'code' in message) return mcpRefusal(message, message.id)
-    const calls = callsOf(message, holdSeconds)
+    const calls = kind === 'mcp' ? callsOf(message, holdSeconds) : [apiCall(c, holdSeconds)]
     if (calls.length === 0) return await next()
-    const refusal = await ask(c, client, {
+    const startedAt = performance.now()
+    const recordedSession = kind === 'mcp' ? sessionOf(c) : null
+    const refusal = await ask(c, sql, {
       session: null,
-      recordedSession: sessionOf(c),
+      recordedSession,
       calls: calls.map(({ call }) => call),
     })
-    if (refusal !== null) return mcpRefusal(refusal, requestIds(message))
-    return await meterCalls(c, client, calls, next, startedAt)
+    if (refusal !== null) return kind === 'mcp' ? mcpRefusal(refusal, requestIds(message)) : problem(refusal)
+    return await meterCalls(c, resolveSql(sql, c), calls, next, startedAt)
   }
 }

@@ -1,9 +1,15 @@
+import type { UsageLine } from '../ledger/types.ts'
 import type { RequestId } from '../mcp/json-rpc.ts'
+import { usageOfResult } from './collector.ts'
 
 /** How a call ended, as its JSON-RPC response says it. */
 export interface Outcome {
   status: 'success' | 'error'
   error: string | null
+  /** What the result says that the call used. */
+  usage?: UsageLine[]
+  /** The tool asked for input (2026-07-28): the client comes again with the same request. */
+  round?: boolean
 }
 
 type Fields = Record<string, unknown>
@@ -37,8 +43,14 @@ export function outcomeOf(message: unknown): { id: RequestId; outcome: Outcome }
     const text = typeof error['message'] === 'string' ? error['message'] : 'error'
     return { id, outcome: failure(`${String(error['code'])}: ${text}`) }
   }
-  if (isObject(result) && result['isError'] === true) return { id, outcome: failure(toolError(result)) }
-  return { id, outcome: { status: 'success', error: null } }
+  if (!isObject(result)) return { id, outcome: { status: 'success', error: null } }
+  const usage = usageOfResult(result)
+  const told = {
+    ...(usage.length > 0 ? { usage } : {}),
+    ...(result['resultType'] === 'input_required' ? { round: true } : {}),
+  }
+  if (result['isError'] === true) return { id, outcome: { ...failure(toolError(result)), ...told } }
+  return { id, outcome: { status: 'success', error: null, ...told } }
 }
 
 /** The outcomes in a whole JSON body: one response, or the responses of a batch. */

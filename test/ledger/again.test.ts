@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => database[Symbol.asyncDispose]())
 
 const send = (requests: AdmissionRequest[], again: boolean) =>
-  runLedger(database.sql, { requests, closes: [] }, { again, now: null })
+  runLedger(database.sql, { requests, closes: [], refusals: [] }, { again, now: null })
 
 const rowsOf = (requests: AdmissionRequest[]) => database.owner`
   select request_id, session_id, user_id, status, timestamp from archon_mcp_requests

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createLedger } from '../../src/ledger/ledger.ts'
+import { createRefusalMemory } from '../../src/ledger/refusal-memory.ts'
 import type { RateDemand } from '../../src/ledger/types.ts'
 import { decideRate } from '../../src/limits/gcra.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
@@ -35,7 +36,9 @@ describe('a rate in the ledger', () => {
     expect(refused).toEqual({
       admitted: false,
       code: 'rate_limited',
-      rate: { remaining: 0, resetMs: 60_000 },
+      userId: caller.firstId,
+      quotaId: null,
+      rate: { limit: 50, windowSeconds: 60, remaining: 0, resetMs: 60_000 },
       retryAfterMs: 1200,
     })
     const [{ rows }] = await database.sql<[{ rows: number }]>`
@@ -58,7 +61,9 @@ describe('a rate in the ledger', () => {
         }),
         async (rate, arrivals) => {
           let at = Date.parse('2026-01-01T00:00:00Z')
-          const ledger = createLedger(database.sql, { now: () => new Date(at) })
+          // A refusal that is remembered tells what was left when it was made.
+          const memory = { ...createRefusalMemory(), recall: () => null }
+          const ledger = createLedger(database.sql, { now: () => new Date(at), memory })
           const caller = await callerNamed(`model-${(run += 1)}`)
           let emptyAt: number | undefined
           for (const { waitMs, calls } of arrivals) {

@@ -102,7 +102,7 @@ describe('a session on the wire', () => {
     it(`is not found when it ${name}, and the call leaves no row`, async () => {
       const { caller, id } = await make()
       const request = requestBy(caller, { session: { id } })
-      expect(await ledger.admit(request)).toEqual({ admitted: false, code: 'session_not_found' })
+      expect(await ledger.admit(request)).toMatchObject({ admitted: false, code: 'session_not_found' })
       const rows = await database.owner`
         select from archon_mcp_requests where request_id = ${request.calls[0]!.id}`
       expect(rows).toHaveLength(0)

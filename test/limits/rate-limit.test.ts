@@ -37,13 +37,14 @@ describe('mcpUserContext({ rateLimit })', () => {
       error: {
         code: 42900,
         message: expect.stringMatching(
-          /^At most 2 calls in 3600 seconds; wait \d+ seconds before you call again\.$/,
+          /^At most 2 calls in 3600 seconds; wait 30 minutes before you call again\.$/,
         ),
         data: {
           code: 'rate_limited',
           kind: 'rate',
           limit: 2,
           remaining: 0,
+          reset_at: expect.any(String),
           retry_after_ms: expect.any(Number),
         },
       },
