@@ -30,7 +30,7 @@ const STRANGER: Caller = { kind: 'anonymous', identity: null, invalidTokenChalle
  */
 export async function ask(c: Context, source: SqlSource, demand: Demand): Promise<Refusal | null> {
   const caller =
-    demand.rate?.key && c.var.caller === undefined ? STRANGER : requireVar(c, 'caller', 'userContext()')
+    demand.rate?.key && c.get('caller') === undefined ? STRANGER : requireVar(c, 'caller', 'userContext()')
   try {
     const verdict = await ledgerOf(resolveSql(source, c), source).admit({
       caller: caller.identity,
@@ -62,7 +62,8 @@ type Row = { id: string; email: string | null; name: string | null; department: 
 
 /** Puts the user's row, and the session, where handlers and tools look. */
 function tellTools(c: Context, row: Row | null, sessionId: string | null): void {
-  const { auth, user } = c.var as UserVariables
+  const auth = c.get('auth') as UserVariables['auth']
+  const user = c.get('user') as UserVariables['user']
   const known = user === null || row === null ? user : { ...user, ...row, role: row.role as Role }
   c.set('user', known)
   if (auth === undefined) return

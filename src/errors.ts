@@ -120,6 +120,11 @@ export function replaceResponse(c: Context, response: Response): void {
   c.res = response
 }
 
+/** Adds headers to the handler's response, which may be one whose headers cannot be written. */
+export function addHeaders(c: Context, headers: Record<string, string>): void {
+  for (const [name, value] of Object.entries(headers)) c.header(name, value)
+}
+
 /** What is wrong with an option that counts something (seconds, bytes); nothing where it is left out. */
 export const countFaults = (options: Readonly<Record<string, unknown>>): string[] =>
   Object.entries(options)

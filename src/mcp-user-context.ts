@@ -13,7 +13,8 @@ import { readMessage } from './mcp/read-message.ts'
 import { rateDemand, rateFaults, type RateLimitRule } from './limits/rate-rule.ts'
 import type { SessionRules } from './sessions/life-cycle.ts'
 import { sessionStep } from './sessions/session.ts'
-import { callsOf, meterCalls } from './usage/meter.ts'
+import { callsOf } from './usage/calls.ts'
+import { meterCalls } from './usage/meter-calls.ts'
 import { type McpVariables, setUser } from './variables.ts'
 
 /** Everything `mcpUserContext()` can be told; `sql`, `tokens` and `resource` are needed. */
@@ -116,9 +117,8 @@ export function mcpUserContext(
     })
     if (refusal !== null) return refuseMessage(refusal, message, onLimit)
     const client = resolveSql(sql, c)
-    const headers = limitHeaders({ rate: c.var.rate, budget: c.var.budget })
-    await meterCalls(c, client, calls, () => step.run(client, next), startedAt)
-    for (const [name, value] of Object.entries(headers)) c.header(name, value)
+    const headers = limitHeaders({ rate: c.get('rate'), budget: c.get('budget') })
+    await meterCalls(c, client, { calls, startedAt, headers }, () => step.run(client, next))
   }
 
   return async function mcpUserContext(c, next) {

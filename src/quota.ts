@@ -6,7 +6,8 @@ import { type OnLimit, onLimitFaults, refuseMessage } from './limit-answer.ts'
 import { limitHeaders } from './limit-refusal.ts'
 import { expectationOf, quotaFaults, type QuotaRule } from './limits/quota-rule.ts'
 import { readMessage } from './mcp/read-message.ts'
-import { apiCall, callsOf, isMetered, meterCalls } from './usage/meter.ts'
+import { apiCall, callsOf } from './usage/calls.ts'
+import { isMetered, meterCalls } from './usage/meter-calls.ts'
 import type { SessionVariables } from './variables.ts'
 
 /** Where budgets are kept, and what calls are expected to use of them. */
@@ -60,7 +61,6 @@ export const quota = ({
     })
     if (refusal !== null) return kind === 'mcp' ? refuseMessage(refusal, message, onLimit) : problem(refusal)
     const headers = limitHeaders({ rate: c.var.rate, budget: c.var.budget })
-    await meterCalls(c, resolveSql(sql, c), calls, next, startedAt)
-    for (const [name, value] of Object.entries(headers)) c.header(name, value)
+    return await meterCalls(c, resolveSql(sql, c), { calls, startedAt, headers }, next)
   }
 }

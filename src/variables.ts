@@ -133,7 +133,7 @@ export function requireVar<K extends keyof McpVariables>(
   name: K,
   setBy: string,
 ): McpVariables[K] {
-  const value = (c.var as Partial<McpVariables>)[name]
+  const value: McpVariables[K] | undefined = c.get(name)
   if (value === undefined) throw new Error(`c.var.${name} is not set: mount ${setBy} before this middleware`)
   return value
 }

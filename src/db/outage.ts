@@ -34,8 +34,8 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 async function within<T>(ms: number, answer: Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined
   const late = new Promise<never>((_resolve, reject) => {
-    const error = new DatabaseUnavailableError('The database did not answer in time')
-    timer = setTimeout(() => reject(error), Math.max(ms, 0))
+    const giveUp = () => reject(new DatabaseUnavailableError('The database did not answer in time'))
+    timer = setTimeout(giveUp, Math.max(ms, 0))
   })
   try {
     return await Promise.race([answer, late])

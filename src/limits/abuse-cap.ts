@@ -16,7 +16,8 @@ export const DEFAULT_ABUSE_CAP: Rate = { limit: 1200, windowSeconds: 60, burst: 
 export function createAbuseCap(cap: Rate = DEFAULT_ABUSE_CAP, now: () => number = Date.now) {
   const store = createMemoryStore()
   return function abuseCap(c: Context, count = 1): Refusal | null {
-    const { user, caller } = c.var as UserVariables
+    const user = c.get('user') as UserVariables['user']
+    const caller = c.get('caller') as UserVariables['caller']
     // Strangers share no bucket: one of them could shut the door for all.
     if (user === null && caller.kind === 'anonymous') return null
     const decision = store.take(user?.id ?? 'service', cap, count, now())

@@ -1,7 +1,7 @@
 import type { Context, MiddlewareHandler } from 'hono'
 import { ask } from '../admission.ts'
 import type { SqlSource } from '../db/client.ts'
-import { mcpRefusal, problem, type Refusal, refuseFaults } from '../errors.ts'
+import { addHeaders, mcpRefusal, problem, type Refusal, refuseFaults } from '../errors.ts'
 import { type OnLimit, onLimitFaults, refuseMessage } from '../limit-answer.ts'
 import { limitHeaders, rateRefusal } from '../limit-refusal.ts'
 import { isCounted, type McpMessage } from '../mcp/message.ts'
@@ -75,7 +75,7 @@ export const rateLimit = (options: RateLimitOptions): MiddlewareHandler => {
     if (refusal !== null) return kind === 'mcp' ? refuseMessage(refusal, message, onLimit) : problem(refusal)
     const headers = limitHeaders({ rate: c.var.rate })
     await next()
-    for (const [name, value] of Object.entries(headers)) c.header(name, value)
+    addHeaders(c, headers)
   }
 }
 

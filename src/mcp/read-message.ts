@@ -1,4 +1,5 @@
 import type { Context } from 'hono'
+import { offerAgain, requestOf } from './read-request.ts'
 import { type McpMessage, type MessageFault, parseMessage } from './message.ts'
 
 /** Set by whoever first reads the MCP message of a request. */
@@ -14,7 +15,7 @@ export const MAX_BODY_BYTES = 4 * 1024 * 1024
 
 /**
  * Reads the MCP message of a request, once: the first to ask parses the body, the others find it in `c.var`.
- * `c.req.raw` is replaced by a request with the same body, so that a handler may read it again.
+ * `c.req.raw` is from then on a request with the same body, so that a handler may read it again.
  * @param options.maxBodyBytes bound of the body in bytes. Default 4 MiB.
  * @returns the message; null for a request without one (GET, DELETE); or why it is none.
  */
@@ -22,7 +23,7 @@ export async function readMessage(
   c: Context,
   { maxBodyBytes = MAX_BODY_BYTES }: { maxBodyBytes?: number } = {},
 ): Promise<McpMessage | MessageFault | null> {
-  const known = (c.var as Partial<MessageVariables>).message
+  const known = c.get('message') as McpMessage | null | undefined
   if (known !== undefined) return known
   if (['GET', 'HEAD', 'DELETE'].includes(c.req.method)) {
     c.set('message', null)
@@ -46,9 +47,9 @@ export async function readMessage(
   } catch {
     return { code: 'parse_error', detail: 'The body is not JSON.', id: null }
   }
-  const message = parseMessage(body, c.req.header('mcp-protocol-version') ?? null)
+  const message = parseMessage(body, requestOf(c).headers.get('mcp-protocol-version'))
   if ('code' in message) return message
-  c.req.raw = new Request(c.req.raw, { method: 'POST', body: text })
+  offerAgain(c, text)
   c.set('message', message)
   c.set('parsedBody', body)
   return message

@@ -1,4 +1,5 @@
 import type { Context, Handler } from 'hono'
+import { requestOf } from './read-request.ts'
 
 /** What is handed on with the request: the verified token and the body, which was parsed once. */
 export interface McpHandlerOptions {
@@ -29,8 +30,9 @@ export interface McpHandler {
  */
 export const serveMcp = (handler: McpHandler): Handler =>
   function serveMcp(c: Context) {
-    const { auth, parsedBody } = c.var as { auth?: McpHandlerOptions['authInfo']; parsedBody?: unknown }
-    return handler.fetch(c.req.raw, {
+    const auth = c.get('auth') as McpHandlerOptions['authInfo']
+    const parsedBody: unknown = c.get('parsedBody')
+    return handler.fetch(requestOf(c), {
       ...(auth === undefined ? {} : { authInfo: auth }),
       ...(parsedBody === undefined ? {} : { parsedBody }),
     })

@@ -14,6 +14,7 @@ import {
 import type { SessionDemand } from '../ledger/types.ts'
 import { isModern, type McpMessage } from '../mcp/message.ts'
 import { readMessage } from '../mcp/read-message.ts'
+import { requestOf } from '../mcp/read-request.ts'
 import { requestIds } from '../mcp/json-rpc.ts'
 import { type Caller, requireVar, type SessionVariables, type UserVariables } from '../variables.ts'
 import { DEFAULT_TIMEOUT_SECONDS, planSession, type SessionRules } from './life-cycle.ts'
@@ -41,8 +42,9 @@ export async function sessionStep(
   message: McpMessage | null,
   rules: SessionRules,
 ): Promise<SessionStep | Refusal> {
-  const wireId = c.req.header('mcp-session-id') ?? null
-  const modern = message === null && isModern(c.req.header('mcp-protocol-version') ?? null)
+  const { headers } = requestOf(c)
+  const wireId = headers.get('mcp-session-id')
+  const modern = message === null && isModern(headers.get('mcp-protocol-version'))
   const plan = planSession(message, modern ? null : wireId, rules)
   if (plan.kind !== 'named' && wireId !== null) hideWireId(c)
   switch (plan.kind) {

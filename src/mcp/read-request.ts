@@ -1,0 +1,38 @@
+import type { Context } from 'hono'
+
+/** Requests whose body was read, by what Hono made of them. */
+const read = new WeakMap<Context['req'], Request>()
+
+/**
+ * The request as it came, for whoever needs no body: `c.req.raw` would be made for it, at 60 us on Node, which is a
+ * fifth of what a call costs there.
+ */
+export const requestOf = (c: Context): Request => read.get(c.req) ?? c.req.raw
+
+/** Makes `c.req.raw` a request with the same body, once somebody asks for it. */
+export function offerAgain(c: Context, body: string): void {
+  const request = c.req.raw
+  let again: Request | undefined
+  const make = (): Request => (again ??= new Request(request, { method: 'POST', body }))
+  Object.defineProperty(c.req, 'raw', {
+    configurable: true,
+    enumerable: true,
+    get: make,
+    set(replaced: Request) {
+      read.delete(c.req)
+      again = replaced
+    },
+  })
+  // A handler that is given the parsed body hardly looks at this one; should it, it finds it unread.
+  Object.defineProperties(request, {
+    bodyUsed: { configurable: true, get: () => again?.bodyUsed ?? false },
+    body: { configurable: true, get: () => make().body },
+    ...Object.fromEntries(
+      (['arrayBuffer', 'blob', 'bytes', 'clone', 'formData', 'json', 'text'] as const).map((name) => [
+        name,
+        { configurable: true, value: () => make()[name]() },
+      ]),
+    ),
+  })
+  read.set(c.req, request)
+}

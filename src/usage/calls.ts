@@ -1,0 +1,45 @@
+import type { Context } from 'hono'
+import { newCallId } from '../ledger/call-id.ts'
+import type { CallToOpen, Estimate } from '../ledger/types.ts'
+import type { RequestId } from '../mcp/json-rpc.ts'
+import type { McpMessage } from '../mcp/message.ts'
+
+export const DEFAULT_HOLD_SECONDS = 300
+
+/** A call of this request: what is sent to the ledger, and the id that its response carries. */
+export interface MeteredCall {
+  call: CallToOpen
+  /** The JSON-RPC id; null for an HTTP request of kind `api`. */
+  rpcId: RequestId | null
+}
+
+/** What is known of a tool before it is called. */
+export type Expect = (tool: string | null) => { estimate?: Estimate; holdSeconds?: number }
+
+/** The calls that a message makes: one for each request in it. */
+export const callsOf = (
+  message: McpMessage | null,
+  holdSeconds = DEFAULT_HOLD_SECONDS,
+  expect: Expect = () => ({}),
+): MeteredCall[] =>
+  (message?.requests ?? []).map(({ id, method, tool }) => ({
+    call: { id: newCallId(), method, tool, kind: 'mcp', holdSeconds, ...expect(tool) },
+    rpcId: id,
+  }))
+
+/** The call that an HTTP request is. */
+export const apiCall = (
+  c: Context,
+  holdSeconds = DEFAULT_HOLD_SECONDS,
+  expect: Expect = () => ({}),
+): MeteredCall => ({
+  call: {
+    id: newCallId(),
+    method: `${c.req.method} ${c.req.path}`,
+    tool: null,
+    kind: 'api',
+    holdSeconds,
+    ...expect(null),
+  },
+  rpcId: null,
+})

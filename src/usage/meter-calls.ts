@@ -1,0 +1,85 @@
+import type { Context } from 'hono'
+import type { Sql } from '../db/client.ts'
+import { addHeaders } from '../errors.ts'
+import { ledgerOf } from '../ledger/ledger.ts'
+import type { SessionVariables, UsageReporter, UserVariables } from '../variables.ts'
+import type { MeteredCall } from './calls.ts'
+import { type Close, closeWithBody, type Renew } from './close-with-body.ts'
+import { createUsageCollector, type UsageCollector } from './collector.ts'
+import { defer } from './defer.ts'
+import { failure } from './outcome.ts'
+
+/** Whether a middleware before has opened the calls of this request: they are recorded once. */
+export const isMetered = (c: Context): boolean => c.get('usage') !== undefined
+
+/** What is there to know of a request whose calls were admitted. */
+export interface Admitted {
+  calls: MeteredCall[]
+  /** `performance.now()` of the admission. */
+  startedAt: number
+  /** What the response says of the limits. */
+  headers?: Record<string, string>
+}
+
+/** Runs the handler and closes the calls when its body has ended or was cancelled. Their rows are open already. */
+export async function meterCalls(
+  c: Context,
+  sql: Sql,
+  { calls, startedAt, headers = {} }: Admitted,
+  next: () => Promise<void>,
+): Promise<void> {
+  const collector = tellUsage(c, sql, calls)
+  const close: Close = async (outcomes, otherwise) => {
+    const durationMs = performance.now() - startedAt
+    const sessionOpened = c.get('sessionOpened') as SessionVariables['sessionOpened']
+    // `session()` around this meter opens the session of `initialize` after the handler; whether it can is told there.
+    if (sessionOpened !== undefined) await sessionOpened.catch(() => {})
+    return await Promise.all(
+      calls.map(({ call, rpcId }) => {
+        const outcome = outcomes.get(rpcId) ?? otherwise
+        // What the tool reported itself comes before what its result says.
+        const reported = call === reporterOf(calls)?.call ? collector.lines() : []
+        const usage = reported.length > 0 ? reported : (outcome.usage ?? [])
+        return ledgerOf(sql).close({ id: call.id, durationMs, sessionId: sessionOf(c), ...outcome, usage })
+      }),
+    )
+  }
+  try {
+    await next()
+  } catch (error) {
+    defer(c, close(new Map(), THREW))
+    throw error
+  }
+  if (calls.length === 0) return addHeaders(c, headers)
+  const renew: Renew = {
+    everyMs: calls[0]!.call.holdSeconds * 500,
+    run: () => ledgerOf(sql).renew(calls.map(({ call }) => call)),
+  }
+  if (c.error === undefined) return await closeWithBody(c, calls[0]!.call.kind, { close, renew, headers })
+  defer(c, close(new Map(), THREW))
+  addHeaders(c, headers)
+}
+
+const THREW = failure('the handler threw')
+/** The session of a request, where there is one. */
+export const sessionOf = (c: Context): string | null =>
+  (c.get('session') as SessionVariables['session'] | undefined)?.id ?? null
+
+/** Whose usage it is that handlers report: a batch has one `authInfo` for all its calls. */
+const reporterOf = (calls: MeteredCall[]): MeteredCall | undefined =>
+  calls.find(({ call }) => call.tool !== null) ?? calls[0]
+
+/** Puts the reporter where tools and handlers look. */
+function tellUsage(c: Context, sql: Sql, calls: MeteredCall[]): UsageCollector {
+  const collector = createUsageCollector()
+  const usage: UsageReporter = {
+    add: (report) => collector.add(report),
+    async hold(seconds) {
+      await ledgerOf(sql).renew(calls.map(({ call }) => ({ id: call.id, holdSeconds: seconds })))
+    },
+  }
+  const auth = c.get('auth') as UserVariables['auth']
+  c.set('usage', usage)
+  if (auth !== undefined) c.set('auth', { ...auth, extra: { ...auth.extra, usage } })
+  return collector
+}
