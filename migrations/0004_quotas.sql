@@ -76,6 +76,7 @@ create table archon_mcp_refusals (
   calls bigint not null,
   constraint archon_mcp_refusals_once unique nulls not distinct (quarter, user_id, code, quota_id, enforced)
 );
+create index archon_mcp_refusals_by_quota on archon_mcp_refusals (quota_id, quarter) where quota_id is not null;
 
 -- What was found wrong with a budget and set right.
 create table archon_mcp_repairs (
@@ -142,6 +143,9 @@ declare
   v_day integer;
   v_hour constant interval := make_interval(hours => coalesce(p_hour, 0));
 begin
+  if p_unit is null or p_at is null then
+    return;
+  end if;
   if p_unit = 'total' then
     starts_at := '-infinity';
     ends_at := 'infinity';
@@ -265,7 +269,7 @@ as $$
     ) as missing
     join archon_mcp_quotas as quota on quota.quota_id = missing.quota_id
     cross join lateral archon_mcp_window(
-      quota.window_unit, quota.timezone, quota.anchor_day, quota.anchor_hour, p_now
+      quota.window_unit, quota.timezone, quota.anchor_day, quota.anchor_hour, coalesce(p_now, clock_timestamp())
     ) as period
     cross join lateral archon_mcp_spent(
       missing.holder, quota.metric, quota.tools, quota.models, period.starts_at, period.ends_at
@@ -297,9 +301,9 @@ begin
   if not exists (select from pg_timezone_names where name = p_timezone) then
     raise exception 'time zone "%" is not known', p_timezone using errcode = 'invalid_parameter_value';
   end if;
-  -- Every statement of the ledger reads this table: the lock waits for those on their way, and those that come
-  -- after see the change. Nobody judges by the old quota while its budgets are counted anew.
-  lock table archon_mcp_quotas in access exclusive mode;
+  -- Every statement of the ledger holds this table in row share mode: the lock waits for those on their way, and
+  -- those that come after see the change; who only reads the table waits for nobody. Nobody judges by the old quota while its budgets are counted anew.
+  lock table archon_mcp_quotas in exclusive mode;
   select * into v_known
   from archon_mcp_quotas as known
   where case
@@ -341,7 +345,7 @@ as $$
 declare
   v_holder text;
 begin
-  lock table archon_mcp_quotas in access exclusive mode;
+  lock table archon_mcp_quotas in exclusive mode;
   delete from archon_mcp_quotas where quota_id = p_quota_id returning holder into v_holder;
   if not found then
     return false;
@@ -366,6 +370,8 @@ declare
   v_quota archon_mcp_quotas;
   v_spent record;
 begin
+  -- First, as the ledger does: whoever changes a quota holds it when they come to its budgets.
+  lock table archon_mcp_quotas in row share mode;
   for v_key in select budget.key from archon_mcp_budgets as budget order by budget.key loop
     select * into v_budget from archon_mcp_budgets as budget where budget.key = v_key for update;
     continue when not found;
@@ -412,6 +418,10 @@ declare
   v_ends_at timestamptz;
   v_used numeric;
 begin
+  -- As a put would: Postgres itself takes words for zones that are none.
+  if not exists (select from pg_timezone_names where name = p_timezone) then
+    raise exception 'time zone "%" is not known', p_timezone using errcode = 'invalid_parameter_value';
+  end if;
   for v_call in
     select call.user_id, call.timestamp as at, whose.holder,
            case

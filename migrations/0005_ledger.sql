@@ -218,6 +218,7 @@ declare
   v_excess_calls bigint[];
   v_quota archon_mcp_quotas[];
   v_at timestamptz;
+  v_period record;
   v_budget integer;
   v_places integer[];
   v_first integer := 1;
@@ -247,15 +248,6 @@ begin
     group by 1, 2
   ) as need;
 
-  select array_agg(left(missing.key, 36)::uuid), array_agg(substr(missing.key, 38))
-  into v_missing_quota, v_missing_holder
-  from (select distinct key from unnest(v_request_key) as key) as missing
-  where not exists (select from archon_mcp_budgets as known where known.key = missing.key);
-  if v_missing_quota is not null then
-    -- The rows of the ended calls say already what they used.
-    v_made := archon_mcp_make_budgets(v_missing_quota, v_missing_holder, p_now);
-  end if;
-
   select array_agg(change.key), array_agg(change.at), array_agg(change.used), array_agg(change.held),
          array_agg(change.excess)
   into v_ended_key, v_ended_at, v_ended_used, v_ended_held, v_ended_excess
@@ -281,8 +273,18 @@ begin
       where line.request_id = ended.request_id and line.model = any (quota.models)
     ) as amount
   ) as change
-  where change.key <> all (coalesce(v_made, '{}'))
-    and (change.used <> 0 or change.held <> 0);
+  where change.used <> 0 or change.held <> 0;
+
+  -- Those of ended calls too: somebody else may be making one at this moment, and see the call as it was.
+  select array_agg(left(missing.key, 36)::uuid), array_agg(substr(missing.key, 38))
+  into v_missing_quota, v_missing_holder
+  from (select distinct key from unnest(v_request_key || v_ended_key) as key) as missing
+  where not exists (select from archon_mcp_budgets as known where known.key = missing.key);
+  if v_missing_quota is not null then
+    -- The rows of the ended calls say already what they used.
+    v_made := archon_mcp_make_budgets(v_missing_quota, v_missing_holder, p_now);
+  end if;
+
 
   select array_agg(budget.key), array_agg(budget.starts_at), array_agg(budget.ends_at), array_agg(budget.used),
          array_agg(budget.held), array_agg(budget.excess), array_agg(budget.excess_calls),
@@ -305,11 +307,12 @@ begin
   if v_request is not null then
     for v_budget in 1..cardinality(v_key) loop
       if v_ends_at[v_budget] <= v_at then
-        select period.starts_at, period.ends_at into v_starts_at[v_budget], v_ends_at[v_budget]
-        from archon_mcp_window(
+        v_period := archon_mcp_window(
           v_quota[v_budget].window_unit, v_quota[v_budget].timezone, v_quota[v_budget].anchor_day,
           v_quota[v_budget].anchor_hour, v_at
-        ) as period;
+        );
+        v_starts_at[v_budget] := v_period.starts_at;
+        v_ends_at[v_budget] := v_period.ends_at;
         v_used[v_budget] := 0;
         v_held[v_budget] := 0;
         v_excess[v_budget] := 0;
@@ -320,8 +323,8 @@ begin
 
   for v_place in 1..coalesce(cardinality(v_ended_key), 0) loop
     v_budget := array_position(v_key, v_ended_key[v_place]);
-    -- A budget that nobody needed yet is not there; a call of a window that is over moves nothing.
-    continue when v_budget is null
+    -- A call of a window that is over moves nothing.
+    continue when v_ended_key[v_place] = any (v_made)
       or v_ended_at[v_place] < v_starts_at[v_budget] or v_ended_at[v_place] >= v_ends_at[v_budget];
     v_used[v_budget] := v_used[v_budget] + v_ended_used[v_place];
     v_held[v_budget] := v_held[v_budget] - v_ended_held[v_place];
@@ -511,7 +514,7 @@ declare
   v_budget archon_mcp_budget_verdict[] := '{}';
 begin
   -- Every statement holds this lock to its end: who changes a quota waits for those on their way.
-  lock table archon_mcp_quotas in access share mode;
+  lock table archon_mcp_quotas in row share mode;
   v_rates := exists (select from archon_mcp_quotas as quota where quota.kind = 'rate');
   v_budgets := exists (select from archon_mcp_quotas as quota where quota.kind = 'budget');
 
@@ -1164,7 +1167,7 @@ begin
   get diagnostics sessions_idled = row_count;
 
   -- A call that nobody closed is charged at its estimate.
-  lock table archon_mcp_quotas in access share mode;
+  lock table archon_mcp_quotas in row share mode;
   with due as (
     select call.request_id
     from archon_mcp_requests as call

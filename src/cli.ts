@@ -1,9 +1,11 @@
 #!/usr/bin/env node
-import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
 import { tokenFaults } from './auth/token-options.ts'
-import { connect, errorCode, type Sql } from './db/client.ts'
+import { doctorCommand } from './cli-doctor.ts'
+import { quotaCommand } from './cli-quota.ts'
+import { parse, refuseMore, say, UsageError, variable, withDatabase } from './cli-run.ts'
+import { errorCode } from './db/client.ts'
 import { migrate, migrationStatus, printMigrations } from './db/migrate.ts'
-import { TRIAL_FOLDER, useTrialServer } from './trial/database.ts'
+import { TRIAL_FOLDER } from './trial/database.ts'
 import { loadIdentity, mintToken, ROLES, type TrialIdentity } from './trial/identity.ts'
 
 const USAGE = `Usage: mcp-user-context COMMAND
@@ -14,43 +16,25 @@ const USAGE = `Usage: mcp-user-context COMMAND
   migrate print                  the SQL that "up" would run
   token NAME [--role R] [--department D] [--email E]
                                  a token for 30 days; R is one of ${ROLES.join(', ')}
+  quota list [--json]            what is allowed, and what is left of it
+  quota set --scope S [--subject ID] --metric requests|tokens|cost --limit N --window W
+    [--timezone Z] [--hour H] [--day-of-month D] [--day-of-week W] [--tool T]... [--model M]...
+    [--mode observe|warn|enforce] [--warn-at SHARE]... [--id ID]
+                                 create or change a budget; S is one of user, department, everyone, each_user,
+                                 each_department, and W one of minute, hour, day, week, month, total
+  quota set --kind rate --scope S [--subject ID] --limit N --window-seconds N [--burst N] [--tool T]...
+                                 create or change a rate
+  quota remove ID
+  quota preview ... [--days 30]  whom such a quota would have refused, options as of "quota set"
+  doctor --ledger [--fix]        whether every budget agrees with its calls; --fix sets right what does not
 
 DATABASE_URL names the database, with the owner's login; without it, the one of the trial in ${TRIAL_FOLDER}/.
 Tokens are signed for SUPABASE_JWT_SECRET, JWT_ISSUER and JWT_AUDIENCE; without them, for the trial.`
 
-/** What was typed is not a command: exit code 2. */
-class UsageError extends Error {
-  override name = 'UsageError'
-}
-
-const say = (line: string): void => void process.stdout.write(`${line}\n`)
-const variable = (name: string): string | undefined => process.env[name] || undefined
-
-function parse<T extends ParseArgsOptionsConfig>(args: string[], options: T) {
-  try {
-    return parseArgs({ args, options, allowPositionals: true, strict: true })
-  } catch (cause) {
-    if (!errorCode(cause)?.startsWith('ERR_PARSE_ARGS')) throw cause
-    throw new UsageError(cause instanceof Error ? cause.message : String(cause), { cause })
-  }
-}
-
-async function withDatabase(run: (sql: Sql) => Promise<void>): Promise<void> {
-  const given = variable('DATABASE_URL')
-  const server = given === undefined ? await useTrialServer(TRIAL_FOLDER) : undefined
-  const sql = connect(given ?? server?.ownerUrl ?? '', { max: 1, onNotice: say })
-  try {
-    await run(sql)
-  } finally {
-    await sql.end({ timeout: 5 })
-    await server?.stop()
-  }
-}
-
 async function migrateCommand(args: string[]): Promise<void> {
   const { values, positionals } = parse(args, { to: { type: 'string' }, all: { type: 'boolean' } })
   const [action, ...rest] = positionals
-  if (rest.length > 0) throw new UsageError(`Unexpected argument "${rest[0]}"`)
+  refuseMore(rest)
   if (values.to !== undefined && !/^\d+$/.test(values.to))
     throw new UsageError('--to takes the number of a migration')
   if (values.to !== undefined && values.all) throw new UsageError('Give --to or --all, not both')
@@ -115,6 +99,8 @@ async function tokenCommand(args: string[]): Promise<void> {
 const COMMANDS: Record<string, (args: string[]) => Promise<void>> = {
   migrate: migrateCommand,
   token: tokenCommand,
+  quota: quotaCommand,
+  doctor: doctorCommand,
 }
 
 async function main([command = '', ...args]: string[]): Promise<void> {

@@ -22,6 +22,7 @@ const REFUSALS = {
   session_required: { status: 400, rpc: -32000, title: 'Mcp-Session-Id header is required' },
   session_not_found: { status: 404, rpc: -32001, title: 'Session not found' },
   not_found: { status: 404, rpc: 40400, title: 'Not found' },
+  conflict: { status: 409, rpc: 40900, title: 'In conflict with what is there' },
   rate_limited: { status: 429, rpc: 42900, title: 'Too many calls' },
   too_many_calls: { status: 429, rpc: 42900, title: 'Too many calls at once' },
   quota_exceeded: { status: 429, rpc: 42901, title: 'A quota is used up' },

@@ -11,6 +11,7 @@ import type { ApiEnv } from './env.ts'
 import { failure } from './failure.ts'
 import { initialize } from './initialize.ts'
 import { me } from './me.ts'
+import { quotas } from './quotas.ts'
 import { sessions } from './sessions.ts'
 import { jsonBody } from './validate.ts'
 
@@ -68,6 +69,7 @@ export function mcpApi(options: McpApiOptions): Hono<ApiEnv> {
     }),
   )
   api.route('/me', me(sql))
+  api.route('/quotas', quotas(sql))
   // Not notFound(), which an app that mounts this one does not see.
   api.all('*', () => problem({ code: 'not_found' }))
   return api

@@ -1,8 +1,12 @@
 import { describe, expect, it } from 'vitest'
+import { createLedger } from '../../src/ledger/ledger.ts'
+import type { McpQuota } from '../../src/reports/quota-rows.ts'
+import { callerNamed, callOf, requestBy } from '../support/ledger.ts'
 import { ISSUER, tokenFor } from '../support/mcp.ts'
 import {
   ago,
   expectProblem,
+  MOMENT,
   refusesStrangers,
   send,
   serviceToken,
@@ -35,6 +39,7 @@ describe('GET /me', () => {
         subject,
       },
       sessions: { active: 0, idle: 0 },
+      limits: [],
     })
   })
 
@@ -68,6 +73,37 @@ describe('GET /me', () => {
     await writeSession(api.sql, { user_id: crypto.randomUUID() })
     const { body } = await send(api.app, 'GET /me', { token })
     expect(body).toMatchObject({ sessions: { active: 2, idle: 1 } })
+  })
+
+  it('tells what is left of the limits that hold the caller, and of no others', async () => {
+    const admin = await userToken('Ada', { role: 'admin' })
+    const token = await userToken('Lena', { department: 'lending' })
+    const id = await userId(api.app, token)
+    const day = { metric: 'requests', window: 'day', limit: 10 }
+    const quotas = [
+      { ...day, scope: 'everyone', limit: '1000' },
+      // Hers, in place of each user's.
+      { ...day, scope: 'each_user' },
+      { ...day, scope: 'user', subject: id, limit: 20 },
+      { ...day, scope: 'department', subject: 'lending', metric: 'cost' },
+      { ...day, scope: 'department', subject: 'other' },
+      { kind: 'rate', scope: 'each_user', limit: 5, window_seconds: 1 },
+    ]
+    for (const body of quotas) {
+      expect((await send(api.app, 'PUT /quotas', { token: admin, body })).status).toBe(201)
+    }
+    const calls = [callOf()]
+    await createLedger(api.sql).admit(
+      requestBy(await callerNamed('lena', { department: 'lending' }), { calls }),
+    )
+    const { limits } = (await send(api.app, 'GET /me', { token })).body as unknown as { limits: McpQuota[] }
+    expect(limits).toMatchObject([
+      { kind: 'rate', scope: 'each_user', limit: 5, window_seconds: 1, burst: 5 },
+      { scope: 'department', subject: 'lending', limit: '10', used: '0', held: '0', left: '10' },
+      { scope: 'user', subject: id, limit: 20, used: 0, held: 1, left: 19, warning: null, resets_at: MOMENT },
+      { scope: 'everyone', limit: 1000, used: 0, held: 1, left: 999 },
+    ])
+    expect(limits).toHaveLength(4)
   })
 
   it('is for users', async () => {
