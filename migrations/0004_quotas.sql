@@ -105,6 +105,14 @@ begin
 end
 $$;
 
+-- Whether a limit counts a call.
+create function archon_mcp_counts(p_method text) returns boolean
+language sql
+immutable
+as $$
+  select p_method not in ('initialize', 'server/discover', 'ping', 'subscriptions/listen')
+$$;
+
 -- The first moment at which clocks in a zone show a time of the day, or are past it. Where they are set back they
 -- show it twice, and Postgres would take the second; where they are set forward over it (Chatham's go from 2:45 to
 -- 3:45) it would count on as if they had not been.
@@ -234,6 +242,7 @@ as $$
     from calls as call
     where p_models is null
       and call.kind is not null
+      and archon_mcp_counts(call.method)
       and (p_tools is null or call.tool_name = any (p_tools))
     union all
     -- Models are known when a call has ended, and hold nothing before.
@@ -245,6 +254,7 @@ as $$
     join archon_mcp_usage as line on line.request_id = call.request_id and line.model = any (p_models)
     where p_models is not null
       and call.kind is not null
+      and archon_mcp_counts(call.method)
       and (p_tools is null or call.tool_name = any (p_tools))
     group by call.request_id
   )
@@ -306,12 +316,12 @@ begin
   lock table archon_mcp_quotas in exclusive mode;
   select * into v_known
   from archon_mcp_quotas as known
-  where case
-    when p_quota_id is not null then known.quota_id = p_quota_id
-    else (known.kind, known.holder) = (p_kind, v_holder)
-      and (known.metric, known.window_unit, known.tools, known.models)
-        is not distinct from (p_metric, p_window_unit, v_tools, v_models)
-  end;
+  where known.quota_id = p_quota_id
+     or ((known.kind, known.holder) = (p_kind, v_holder)
+       and (known.metric, known.window_unit, known.tools, known.models)
+         is not distinct from (p_metric, p_window_unit, v_tools, v_models))
+  order by known.quota_id is not distinct from p_quota_id desc
+  limit 1;
   created := v_known.quota_id is null;
   insert into archon_mcp_quotas as known
     (quota_id, kind, scope, subject, holder, metric, amount, window_unit, timezone, anchor_day, anchor_hour,
@@ -491,7 +501,7 @@ begin
     select oid::regprocedure from pg_proc
     where pronamespace = current_schema()::regnamespace
       and proname in (
-        'archon_mcp_instant', 'archon_mcp_window', 'archon_mcp_window_start', 'archon_mcp_spent',
+        'archon_mcp_counts', 'archon_mcp_instant', 'archon_mcp_window', 'archon_mcp_window_start', 'archon_mcp_spent',
         'archon_mcp_make_budgets', 'archon_mcp_put_quota', 'archon_mcp_remove_quota',
         'archon_mcp_check_budgets', 'archon_mcp_preview_quota'
       )
@@ -533,6 +543,7 @@ drop function archon_mcp_spent;
 drop function archon_mcp_window;
 drop function archon_mcp_window_start;
 drop function archon_mcp_instant;
+drop function archon_mcp_counts;
 drop table archon_mcp_repairs;
 drop table archon_mcp_refusals;
 drop table archon_mcp_budgets;

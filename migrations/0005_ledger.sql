@@ -16,14 +16,6 @@ alter table archon_mcp_rate_cells enable row level security;
 create policy archon_mcp_rate_cells_service on archon_mcp_rate_cells to service_role using (true) with check (true);
 grant select, insert, update, delete on archon_mcp_rate_cells to service_role;
 
--- Whether a limit counts a call.
-create function archon_mcp_counts(p_method text) returns boolean
-language sql
-immutable
-as $$
-  select p_method not in ('initialize', 'server/discover', 'ping', 'subscriptions/listen')
-$$;
-
 -- A call that has ended, and by how much it moves the budgets that it was charged to.
 create type archon_mcp_ended as (
   request_id uuid, user_id uuid, department text, tool text, at timestamptz, counted boolean,
@@ -40,13 +32,15 @@ create type archon_mcp_budget_want as (
 );
 -- What was decided, and which limit to tell of: the one that refuses, or the one that is nearest to it.
 create type archon_mcp_rate_verdict as (
-  request integer, retry_ms bigint, quota_id uuid, amount integer, window_seconds integer, remaining integer,
-  reset_ms integer, observed uuid[]
+  request integer, retry_ms bigint, refused boolean, quota_id uuid, amount integer, window_seconds integer,
+  remaining integer, reset_ms integer, observed uuid[]
 );
 create type archon_mcp_budget_verdict as (
   request integer, retry_ms bigint, refused boolean, quota_id uuid, scope text, metric text, window_unit text,
-  amount numeric, remaining numeric, starts_at timestamptz, ends_at timestamptz, warning numeric, elsewhere text,
-  observed uuid[], at timestamptz
+  amount numeric, remaining numeric, starts_at timestamptz, ends_at timestamptz, warning numeric,
+  -- Refused only because of what calls in flight hold.
+  held boolean,
+  elsewhere text, observed uuid[], at timestamptz
 );
 
 -- What a model's tokens cost on a day, in USD; null for a model without a price.
@@ -108,6 +102,7 @@ declare
   v_interval interval;
   v_after timestamptz;
   v_wait interval;
+  v_wait_ms bigint;
   v_first integer := 1;
   v_last integer;
   v_left integer;
@@ -122,7 +117,7 @@ begin
   from (
     select known.key, known.empty_at
     from archon_mcp_rate_cells as known
-    where known.key in (select want.key from unnest(p_wants) as want)
+    where known.key = any (array(select want.key from unnest(p_wants) as want))
     order by known.key
     for update
   ) as cell;
@@ -145,8 +140,12 @@ begin
       continue when v_wait <= interval '0';
       if v_want.mode <> 'enforce' then
         v_answer.observed := v_answer.observed || v_want.quota_id;
-      elsif v_answer.retry_ms is null or extract(epoch from v_wait) * 1000 > v_answer.retry_ms then
-        v_answer.retry_ms := ceil(extract(epoch from v_wait) * 1000);
+      else
+        -- More calls than may ever come at once: no time makes room for them.
+        v_wait_ms := case when v_want.calls <= v_want.burst then ceil(extract(epoch from v_wait) * 1000) end;
+        continue when v_answer.refused and coalesce(v_wait_ms, 1e15) <= coalesce(v_answer.retry_ms, 1e15);
+        v_answer.refused := true;
+        v_answer.retry_ms := v_wait_ms;
         v_answer.quota_id := v_want.quota_id;
         v_answer.amount := v_want.amount;
         v_answer.window_seconds := v_want.window_seconds;
@@ -156,12 +155,12 @@ begin
       v_want := p_wants[v_place];
       v_interval := make_interval(secs => v_want.window_seconds::double precision / v_want.amount);
       v_after := greatest(v_empty_at[v_cell[v_place]], p_now);
-      if v_answer.retry_ms is null then
+      if v_answer.refused is null then
         v_after := v_after + v_want.calls * v_interval;
         v_empty_at[v_cell[v_place]] := v_after;
       end if;
       continue when v_want.mode = 'observe'
-        or (v_answer.retry_ms is not null and v_want.quota_id is distinct from v_answer.quota_id);
+        or (v_answer.refused and v_want.quota_id is distinct from v_answer.quota_id);
       v_left := greatest(
         floor(v_want.burst - extract(epoch from v_after - p_now) / extract(epoch from v_interval) + 0.001), 0
       );
@@ -357,15 +356,19 @@ begin
       else
         -- Where only what others hold is in the way, it may come free at any moment.
         v_wait_ms := case
+          -- More than there ever is.
+          when v_request_need[v_place] > v_quota[v_budget].amount then null
           when v_used[v_budget] < v_quota[v_budget].amount
             and v_used[v_budget] + v_request_need[v_place] <= v_quota[v_budget].amount then 1000
           when v_ends_at[v_budget] < 'infinity'
             then ceil(extract(epoch from v_ends_at[v_budget] - v_at) * 1000)
         end;
-        if v_tightest is null or coalesce(v_wait_ms, 1e18) > coalesce(v_answer.retry_ms, 1e18) then
+        if v_tightest is null or coalesce(v_wait_ms, 1e15) > coalesce(v_answer.retry_ms, 1e15) then
           v_tightest := v_budget;
           v_answer.refused := true;
           v_answer.retry_ms := v_wait_ms;
+          v_answer.held := v_used[v_budget] < v_quota[v_budget].amount
+            and v_used[v_budget] + v_request_need[v_place] <= v_quota[v_budget].amount;
         end if;
       end if;
     end loop;
@@ -421,6 +424,17 @@ begin
 end
 $$;
 
+-- How many of the calls of a request limits count.
+create function archon_mcp_counted(o_request integer[], o_method text[], r_rate_calls integer[], p_request bigint)
+returns bigint
+language sql
+immutable
+as $$
+  select count(*) + coalesce(r_rate_calls[p_request], 0)
+  from unnest(o_request, o_method) as waiting (request, method)
+  where waiting.request = p_request and archon_mcp_counts(waiting.method)
+$$;
+
 -- Adds to the counts of refused calls, by the quarter of an hour.
 create function archon_mcp_count_refusals(
   p_quarter timestamptz[], p_user uuid[], p_code text[], p_quota uuid[], p_enforced boolean[], p_calls bigint[]
@@ -444,7 +458,7 @@ $$;
 --   f_  refusals that the instance remembered and gave by itself
 --   u_  callers, each once
 --   r_  requests that wait (r_caller counts into u_, null for nobody; r_rate_calls: calls that are limited but not
---       opened, of r_rate_key or of the user; r_quotas: what administrators set is judged, not only counted)
+--       opened, of r_rate_key or of the user; r_rates and r_budgets: what administrators set is judged, not only counted)
 --   o_  the calls of those requests (o_request counts into r_)
 -- One row comes back for each request: verdict is 'admitted' or the code of the refusal.
 create function archon_mcp_ledger(
@@ -459,15 +473,15 @@ create function archon_mcp_ledger(
   r_recorded_session uuid[], r_timeout_seconds integer[],
   r_idle_after_seconds integer[], r_max_sessions integer[], r_max_in_flight integer[],
   r_rate_limit integer[], r_rate_window_seconds integer[], r_rate_burst integer[], r_rate_per text[],
-  r_rate_key text[], r_rate_calls integer[], r_quotas boolean[],
+  r_rate_key text[], r_rate_calls integer[], r_rates boolean[], r_budgets boolean[],
   o_request integer[], o_id uuid[], o_method text[], o_tool text[], o_kind text[], o_hold_seconds integer[],
   o_tokens bigint[], o_cost numeric[]
 ) returns table (
   request integer, verdict text, user_id uuid, email text, name text, department text, role text, session_id uuid,
-  retry_ms bigint, quota_id uuid,
+  retry_ms bigint, quota_id uuid, counted_calls bigint,
   rate_limit integer, rate_window_seconds integer, rate_remaining integer, rate_reset_ms integer,
   budget_scope text, budget_metric text, budget_window text, budget_limit numeric, budget_left numeric,
-  budget_starts_at timestamptz, budget_ends_at timestamptz, budget_warning numeric, elsewhere text
+  budget_starts_at timestamptz, budget_ends_at timestamptz, budget_warning numeric, budget_held boolean, elsewhere text
 )
 language plpgsql
 -- `= any($array)` in plpgsql is planned anew at every call without this.
@@ -508,6 +522,7 @@ declare
   v_wants archon_mcp_rate_want[];
   v_needs archon_mcp_budget_want[];
   v_judged record;
+  v_over integer[] := '{}'; -- requests that a budget refuses
   -- By request: what the answer says.
   v_retry_ms bigint[] := '{}';
   v_rate archon_mcp_rate_verdict[] := '{}';
@@ -534,11 +549,12 @@ begin
     ), used as (
       insert into archon_mcp_usage (request_id, model, prompt_tokens, completion_tokens, cost)
       select ended.request_id, line.model, sum(line.prompt_tokens), sum(line.completion_tokens),
-             sum(coalesce(
+             -- What the column holds; a tool that says more is mistaken.
+             least(sum(coalesce(
                line.cost,
                archon_mcp_priced(line.model, line.prompt_tokens, line.completion_tokens, ended.timestamp::date),
                0
-             ))
+             )), 9999999999)
       from unnest(l_call, l_model, l_prompt_tokens, l_completion_tokens, l_cost)
         as line (call, model, prompt_tokens, completion_tokens, cost)
       join ended on ended.place = line.call
@@ -547,7 +563,7 @@ begin
       returning request_id, prompt_tokens, completion_tokens, cost
     ), totals as (
       select line.request_id, sum(line.prompt_tokens)::integer as prompt_tokens,
-             sum(line.completion_tokens)::integer as completion_tokens, sum(line.cost) as cost
+             sum(line.completion_tokens)::integer as completion_tokens, least(sum(line.cost), 9999999999) as cost
       from used as line
       group by line.request_id
     ), closed as (
@@ -581,9 +597,9 @@ begin
         call.cost - case when ended.status = 'open' then 0 else ended.cost end,
         case when ended.status = 'open' then ended.reserved_cost else 0 end,
         greatest(call.cost - ended.reserved_cost, 0)
-      )::archon_mcp_ended as ended
+      )::archon_mcp_ended as ended, archon_mcp_counts(call.method) as counts
     )
-    select array_agg(closed.ended) into v_ended from closed;
+    select array_agg(closed.ended) filter (where closed.counts) into v_ended from closed;
   end if;
 
   if cardinality(r_caller) = 0 then
@@ -659,14 +675,16 @@ begin
   end if;
 
   -- Counting a user's calls in flight is exact only when nobody else opens one meanwhile.
-  perform from archon_mcp_users as known
-  where known.user_id in (
-    select v_user[waiting.caller]
-    from unnest(r_caller, r_max_in_flight) as waiting (caller, max_in_flight)
-    where waiting.max_in_flight is not null
-  )
-  order by known.user_id
-  for no key update;
+  if array_remove(r_max_in_flight, null) <> '{}' then
+    perform from archon_mcp_users as known
+    where known.user_id = any (array(
+      select v_user[waiting.caller]
+      from unnest(r_caller, r_max_in_flight) as waiting (caller, max_in_flight)
+      where waiting.max_in_flight is not null
+    ))
+    order by known.user_id
+    for no key update;
+  end if;
 
   -- Cut off? `iat` counts whole seconds: a token of the very second of the cut is refused too.
   select array_agg(known.user_id order by waiting.place),
@@ -722,11 +740,11 @@ begin
 
     -- At most so many sessions each: whoever opens one for a user does it alone.
     perform from archon_mcp_users as known
-    where known.user_id in (
+    where known.user_id = any (array(
         select wanted.user_id
         from unnest(v_user_id, v_key, r_max_sessions) as wanted (user_id, key, max_sessions)
         where wanted.key is not null and wanted.max_sessions is not null
-      )
+      ))
     order by known.user_id
     for no key update;
 
@@ -868,7 +886,7 @@ begin
              r_rate_burst[limited.request] as burst, 'enforce' as mode, null::uuid as quota_id
       where r_rate_limit[limited.request] is not null
         and coalesce(r_rate_key[limited.request], v_user_id[limited.request]::text) is not null
-        and not (v_rates and r_quotas[limited.request] and r_rate_key[limited.request] is null and exists (
+        and not (v_rates and r_rates[limited.request] and r_rate_key[limited.request] is null and exists (
           select from archon_mcp_quotas_of('rate', v_user_id[limited.request], v_department[limited.request], null) as own
           where split_part(own.holder, ' ', 1) = case
             when r_rate_per[limited.request] = 'department' and v_department[limited.request] is not null
@@ -882,7 +900,7 @@ begin
       cross join lateral (
         select * from archon_mcp_quotas as known where known.quota_id = counting.quota_id offset 0
       ) as quota
-      where v_rates and r_quotas[limited.request]
+      where v_rates and r_rates[limited.request]
     ) as rate
     where v_refusal[limited.request] is null
       and (v_again is null or limited.request <> all (v_again))
@@ -891,7 +909,7 @@ begin
   if v_wants is not null then
     for v_judged in select * from archon_mcp_judge_rates(v_now, v_wants) loop
       v_rate[v_judged.request] := v_judged;
-      if v_judged.retry_ms is not null then
+      if v_judged.refused then
         v_refusal[v_judged.request] := 'rate_limited';
         v_retry_ms[v_judged.request] := v_judged.retry_ms;
       end if;
@@ -902,7 +920,7 @@ begin
   if v_budgets then
     select array_agg(row(
              waiting.request, v_user_id[waiting.request], v_department[waiting.request], waiting.tool, waiting.tokens,
-             waiting.cost, r_quotas[waiting.request]
+             waiting.cost, r_budgets[waiting.request]
            )::archon_mcp_budget_want)
     into v_needs
     from unnest(o_request, o_method, o_tool, o_tokens, o_cost) as waiting (request, method, tool, tokens, cost)
@@ -916,9 +934,26 @@ begin
         if v_judged.refused then
           v_refusal[v_judged.request] := 'quota_exceeded';
           v_retry_ms[v_judged.request] := v_judged.retry_ms;
+          v_over := v_over || v_judged.request;
         end if;
       end loop;
     end if;
+  end if;
+  -- All or nothing: what no budget admits has not used the rate.
+  if v_over <> '{}' and v_wants is not null then
+    update archon_mcp_rate_cells as cell
+    set empty_at = cell.empty_at - back.moved
+    from (
+      select want.key, sum(want.calls * make_interval(secs => want.window_seconds::double precision / want.amount)) as moved
+      from unnest(v_wants) as want
+      where want.request = any (v_over)
+      group by want.key
+    ) as back
+    where cell.key = any (array(select want.key from unnest(v_wants) as want))
+      and cell.key = back.key;
+    foreach v_place in array v_over loop
+      v_rate[v_place].amount := null;
+    end loop;
   end if;
 
   insert into archon_mcp_requests
@@ -952,9 +987,7 @@ begin
     where v_again is null
     union all
     select v_now, v_user_id[judged.place], judged.code, judged.quota_id, judged.enforced,
-           (select count(*) from unnest(o_request, o_method) as waiting (request, method)
-            where waiting.request = judged.place and archon_mcp_counts(waiting.method))
-           + coalesce(r_rate_calls[judged.place], 0)
+           archon_mcp_counted(o_request, o_method, r_rate_calls, judged.place)
     from (
       select refused.place, refused.code,
              case refused.code
@@ -980,12 +1013,13 @@ begin
   select waiting.place::integer, coalesce(waiting.refusal, 'admitted'), waiting.user_id, waiting.email, waiting.name,
          waiting.department, waiting.role, coalesce(waiting.session, waiting.recorded), v_retry_ms[waiting.place],
          coalesce((v_budget[waiting.place]).quota_id, (v_rate[waiting.place]).quota_id),
+         case when waiting.refusal is not null then archon_mcp_counted(o_request, o_method, r_rate_calls, waiting.place) end,
          (v_rate[waiting.place]).amount, (v_rate[waiting.place]).window_seconds, (v_rate[waiting.place]).remaining,
          (v_rate[waiting.place]).reset_ms,
          (v_budget[waiting.place]).scope, (v_budget[waiting.place]).metric, (v_budget[waiting.place]).window_unit,
          trim_scale((v_budget[waiting.place]).amount), trim_scale((v_budget[waiting.place]).remaining),
          (v_budget[waiting.place]).starts_at, (v_budget[waiting.place]).ends_at,
-         (v_budget[waiting.place]).warning, (v_budget[waiting.place]).elsewhere
+         (v_budget[waiting.place]).warning, (v_budget[waiting.place]).held, (v_budget[waiting.place]).elsewhere
   from unnest(v_refusal, v_user_id, v_email, v_name, v_department, v_role, v_session, r_recorded_session)
     with ordinality as waiting (refusal, user_id, email, name, department, role, session, recorded, place)
   order by waiting.place;
@@ -1188,10 +1222,11 @@ begin
     returning row(
       call.request_id, call.user_id, call.department, call.tool_name, call.timestamp, call.counted,
       call.counted::integer, call.counted::integer, call.reserved_tokens, call.reserved_tokens, 0, call.reserved_cost, call.reserved_cost, 0
-    )::archon_mcp_ended as ended
+    )::archon_mcp_ended as ended, archon_mcp_counts(call.method) as counts
   )
-  select array_agg(expired.ended) into v_expired from expired;
-  calls_expired := coalesce(cardinality(v_expired), 0);
+  select count(*), array_agg(expired.ended) filter (where expired.counts)
+  into calls_expired, v_expired
+  from expired;
   if v_expired is not null then
     perform archon_mcp_move_budgets(p_now, v_expired, '{}');
   end if;
@@ -1218,8 +1253,8 @@ begin
     select oid::regprocedure from pg_proc
     where pronamespace = current_schema()::regnamespace
       and proname in (
-        'archon_mcp_ledger', 'archon_mcp_counts', 'archon_mcp_priced', 'archon_mcp_quotas_of',
-        'archon_mcp_judge_rates', 'archon_mcp_move_budgets', 'archon_mcp_count_refusals',
+        'archon_mcp_ledger', 'archon_mcp_priced', 'archon_mcp_quotas_of',
+        'archon_mcp_judge_rates', 'archon_mcp_move_budgets', 'archon_mcp_counted', 'archon_mcp_count_refusals',
         'archon_mcp_end_stale_sessions', 'archon_mcp_replace_sessions',
         'archon_mcp_open_session', 'archon_mcp_end_session', 'archon_mcp_sweep'
       )
@@ -1238,11 +1273,11 @@ drop function archon_mcp_replace_sessions;
 drop function archon_mcp_end_stale_sessions;
 drop function archon_mcp_ledger;
 drop function archon_mcp_count_refusals;
+drop function archon_mcp_counted;
 drop function archon_mcp_move_budgets;
 drop function archon_mcp_judge_rates;
 drop function archon_mcp_quotas_of;
 drop function archon_mcp_priced;
-drop function archon_mcp_counts;
 drop type archon_mcp_budget_verdict;
 drop type archon_mcp_rate_verdict;
 drop type archon_mcp_budget_want;

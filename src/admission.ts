@@ -16,8 +16,8 @@ export interface Demand {
   /** Calls of the user in flight at most. */
   maxCallsInFlight?: number | null
   rate?: RateDemand | null
-  /** Whether rates and budgets in the database are judged. */
-  quotas?: boolean
+  /** Which quotas in the database are judged. */
+  quotas?: { rates: boolean; budgets: boolean }
 }
 
 /** Where a key names whom a rate holds, nobody needs to be known. */
@@ -36,7 +36,9 @@ export async function ask(c: Context, source: SqlSource, demand: Demand): Promis
       caller: caller.identity,
       ...demand,
     })
+    if (demand.quotas?.rates === true) c.set('ratesJudged', true)
     c.set('rate', verdict.rate ?? null)
+    if (demand.quotas?.budgets === true) c.set('budgetsJudged', true)
     c.set('budget', verdict.budget ?? null)
     if (!verdict.admitted) return refusalOf(verdict, caller, demand)
     if (demand.session !== null)

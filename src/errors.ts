@@ -121,9 +121,16 @@ export function replaceResponse(c: Context, response: Response): void {
   c.res = response
 }
 
+/** Fields that are lists: each limit adds an item. */
+const LISTS = new Set(['ratelimit', 'ratelimit-policy'])
+
 /** Adds headers to the handler's response, which may be one whose headers cannot be written. */
 export function addHeaders(c: Context, headers: Record<string, string>): void {
-  for (const [name, value] of Object.entries(headers)) c.header(name, value)
+  for (const [name, value] of Object.entries(headers)) {
+    const known = LISTS.has(name) ? c.res.headers.get(name) : null
+    // What a middleware within says of its own limit stays.
+    c.header(name, known === null ? value : `${value}, ${known}`)
+  }
 }
 
 /** What is wrong with an option that counts something (seconds, bytes); nothing where it is left out. */

@@ -11,9 +11,11 @@ export interface LimitState {
 const MAX_INTEGER = 999_999_999_999_999
 const integer = (amount: number): number => Math.min(Math.floor(amount), MAX_INTEGER)
 
-/** Money is told in cents: the fields know no fractions. */
-const inUnits = ({ metric }: BudgetState, amount: string): number =>
-  integer(metric === 'cost' ? Number(amount) * 100 : Number(amount))
+/** Money is told in cents: the fields know no fractions. By its digits, since 0.29 * 100 is less than 29. */
+function inUnits({ metric }: BudgetState, amount: string): number {
+  const [whole = '0', fraction = ''] = amount.split('.')
+  return integer(Number(metric === 'cost' ? whole + fraction.padEnd(2, '0').slice(0, 2) : whole))
+}
 
 const UNITS = { requests: '', tokens: ';qu="tokens"', cost: ';qu="usd-cents"' }
 
@@ -71,7 +73,7 @@ const WHOSE = {
 }
 
 const amountOf = (metric: BudgetState['metric'], amount: string): string =>
-  metric === 'cost' ? `${amount} USD` : `${amount} ${metric}`
+  metric === 'cost' ? `${amount} USD` : `${amount} ${amount === '1' ? metric.slice(0, -1) : metric}`
 
 const windowOf = (window: BudgetState['window']): string =>
   window === 'total' ? 'in total' : `a${window === 'hour' ? 'n' : ''} ${window}`
@@ -95,22 +97,28 @@ function elsewhereInWords(left: BudgetLeft[]): string {
 const amountForPrograms = (metric: BudgetState['metric'], amount: string): number | string =>
   metric === 'cost' ? amount : Number(amount)
 
-function quotaRefusal(budget: BudgetState, { retryAfterMs, elsewhere = [] }: RefusedVerdict): Refusal {
-  const { scope, metric, window, limit, remaining, resetsAt } = budget
+/** What ran out, and when it comes back. */
+function quotaInWords(budget: BudgetState, { held, retryAfterMs }: RefusedVerdict): string {
+  const { metric, window, limit, remaining, resetsAt } = budget
   const name = budgetName(budget, limit)
-  const what =
-    Number(remaining) > 0
-      ? `${name} has ${amountOf(metric, remaining)} left, which is less than this call may use`
-      : `${name} is used up`
-  const when =
-    retryAfterMs === undefined
-      ? 'and does not come back by itself: ask an administrator'
-      : resetsAt !== null && retryAfterMs >= +resetsAt - Date.now() - 1000
-        ? `and comes back at ${resetsAt.toISOString()}, in ${inWords(retryAfterMs)}`
-        : 'while other calls are in flight; try again when one of them has ended'
+  const left = Number(remaining) > 0
+  if (retryAfterMs === undefined && (window !== 'total' || left))
+    return `${name} never has room for as much as this.`
+  const what = left
+    ? `${name} has ${amountOf(metric, remaining)} left, which is less than this call may use`
+    : `${name} is used up`
+  if (held === true) return `${what} while other calls are in flight; try again when one of them has ended.`
+  return retryAfterMs === undefined || resetsAt === null
+    ? `${what} and does not come back by itself: ask an administrator.`
+    : `${what} and comes back at ${resetsAt.toISOString()}, in ${inWords(retryAfterMs)}.`
+}
+
+function quotaRefusal(budget: BudgetState, verdict: RefusedVerdict): Refusal {
+  const { scope, metric, window, limit, remaining, resetsAt } = budget
+  const { retryAfterMs, elsewhere = [] } = verdict
   return {
     code: 'quota_exceeded',
-    detail: `${what} ${when}.${elsewhereInWords(elsewhere)}`,
+    detail: quotaInWords(budget, verdict) + elsewhereInWords(elsewhere),
     ...(retryAfterMs === undefined ? {} : { retryAfterSeconds: retryAfterMs / 1000 }),
     data: {
       kind: 'quota',
@@ -120,7 +128,7 @@ function quotaRefusal(budget: BudgetState, { retryAfterMs, elsewhere = [] }: Ref
       limit: amountForPrograms(metric, limit),
       remaining: amountForPrograms(metric, remaining),
       reset_at: resetsAt,
-      ...(retryAfterMs === undefined ? { retry_after_ms: null } : {}),
+      retry_after_ms: retryAfterMs ?? null,
       elsewhere: elsewhere.map((left) => ({
         ...left,
         remaining: amountForPrograms(left.metric, left.remaining),
@@ -129,21 +137,31 @@ function quotaRefusal(budget: BudgetState, { retryAfterMs, elsewhere = [] }: Ref
   }
 }
 
-/** The refusal of a rate: when it comes back, for programs and for the model. */
+const countOfCalls = (count: number): string => `${count} call${count === 1 ? '' : 's'}`
+
+/**
+ * The refusal of a rate: when it comes back, for programs and for the model.
+ * @param retryAfterMs undefined for more calls than may ever come at once.
+ */
 export function rateRefusal(
-  { limit, windowSeconds }: { limit: number; windowSeconds: number },
-  retryAfterMs: number,
+  { limit, windowSeconds, remaining }: RateState,
+  retryAfterMs: number | undefined,
 ): Refusal {
+  const rule = `At most ${countOfCalls(limit)} in ${windowSeconds} seconds`
+  const known = { kind: 'rate', limit, remaining }
+  if (retryAfterMs === undefined) {
+    const data = { ...known, reset_at: null, retry_after_ms: null }
+    return { code: 'rate_limited', detail: `${rule}, and fewer at once: send these one by one.`, data }
+  }
   const wait = inWords(retryAfterMs).replace(/^1 second$/, 'a second')
   return {
     code: 'rate_limited',
-    detail: `At most ${limit} calls in ${windowSeconds} seconds; wait ${wait} before you call again.`,
+    detail: `${rule}; wait ${wait} before you call again.`,
     retryAfterSeconds: retryAfterMs / 1000,
     data: {
-      kind: 'rate',
-      limit,
-      remaining: 0,
+      ...known,
       reset_at: new Date(Date.now() + retryAfterMs),
+      retry_after_ms: Math.ceil(retryAfterMs),
     },
   }
 }
@@ -151,15 +169,16 @@ export function rateRefusal(
 /** How soon a call may have ended, and with it made room for another. */
 const IN_FLIGHT_RETRY_SECONDS = 1
 
-const inFlightRefusal = (maxCallsInFlight: number | null): Refusal => ({
+const inFlightRefusal = (maxCallsInFlight: number): Refusal => ({
   code: 'too_many_calls',
-  detail: `At most ${maxCallsInFlight} calls of a user run at once; try again when one of them has ended.`,
+  detail: `At most ${countOfCalls(maxCallsInFlight)} of a user may run at once; try again when one of them has ended.`,
   retryAfterSeconds: IN_FLIGHT_RETRY_SECONDS,
   data: {
     kind: 'in_flight',
     limit: maxCallsInFlight,
     remaining: 0,
     reset_at: new Date(Date.now() + IN_FLIGHT_RETRY_SECONDS * 1000),
+    retry_after_ms: IN_FLIGHT_RETRY_SECONDS * 1000,
   },
 })
 
@@ -174,8 +193,8 @@ export function limitRefusal(verdict: RefusedVerdict, maxCallsInFlight: number |
 }
 
 function refusalOf(verdict: RefusedVerdict, maxCallsInFlight: number | null): Refusal | null {
-  const { code, rate, budget, retryAfterMs = 0 } = verdict
+  const { code, rate, budget, retryAfterMs } = verdict
   if (code === 'rate_limited' && rate !== undefined) return rateRefusal(rate, retryAfterMs)
   if (code === 'quota_exceeded' && budget !== undefined) return quotaRefusal(budget, verdict)
-  return code === 'too_many_calls' ? inFlightRefusal(maxCallsInFlight) : null
+  return code === 'too_many_calls' ? inFlightRefusal(maxCallsInFlight ?? 0) : null
 }

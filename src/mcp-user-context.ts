@@ -100,7 +100,7 @@ export function mcpUserContext(
     const message = await readMessage(c, maxBodyBytes === undefined ? {} : { maxBodyBytes })
     if (message !== null && 'code' in message) return mcpRefusal(message, message.id)
     const counts = message?.requests.some(({ method }) => isCounted(method)) ?? false
-    const capped = counts ? null : abuseCap(c)
+    const capped = counts ? null : abuseCap(c, Math.max(message?.requests.length ?? 0, 1))
     if (capped !== null) return refuseMessage(capped, message)
     const step = await sessionStep(c, message, session)
     if ('code' in step) return refuseMessage(step, message)
@@ -113,7 +113,7 @@ export function mcpUserContext(
       calls: calls.map(({ call }) => call),
       maxCallsInFlight: maxCallsInFlight ?? null,
       rate,
-      quotas: true,
+      quotas: { rates: true, budgets: true },
     })
     if (refusal !== null) return refuseMessage(refusal, message, onLimit)
     const client = resolveSql(sql, c)

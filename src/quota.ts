@@ -46,7 +46,8 @@ export const quota = ({
   ])
   const expect = (tool: string | null) => expectationOf(rule, tool)
   return async function quota(c, next) {
-    if (isMetered(c)) return await next()
+    if (c.get('budgetsJudged') !== undefined) return await next()
+    if (isMetered(c)) throw new Error('quota(): mount it before meter(), or in its place')
     const message = kind === 'mcp' ? await readMessage(c) : null
     if (message !== null && 'code' in message) return mcpRefusal(message, message.id)
     const calls = kind === 'mcp' ? callsOf(message, holdSeconds, expect) : [apiCall(c, holdSeconds, expect)]
@@ -57,10 +58,11 @@ export const quota = ({
       session: null,
       recordedSession: session?.id ?? null,
       calls: calls.map(({ call }) => call),
-      quotas: true,
+      // Once for each request, whoever asks first.
+      quotas: { rates: c.get('ratesJudged') === undefined, budgets: true },
     })
     if (refusal !== null) return kind === 'mcp' ? refuseMessage(refusal, message, onLimit) : problem(refusal)
-    const headers = limitHeaders({ rate: c.var.rate, budget: c.var.budget })
+    const headers = limitHeaders({ rate: c.get('rate'), budget: c.get('budget') })
     return await meterCalls(c, resolveSql(sql, c), { calls, startedAt, headers }, next)
   }
 }

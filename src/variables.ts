@@ -86,6 +86,9 @@ export interface LimitVariables {
   rate: RateState | null
   /** Where the budget stands that is nearest its end; null where there is none. */
   budget: BudgetState | null
+  /** There once the quotas in the database have been judged for this request, so that nobody counts it twice. */
+  ratesJudged?: true
+  budgetsJudged?: true
 }
 
 /** What a tool, or a handler, says that it used of one model. */

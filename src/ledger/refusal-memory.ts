@@ -75,8 +75,7 @@ export function createRefusalMemory(maxRefusals = MAX_REFUSALS): RefusalMemory {
         remembered.delete(key)
         return null
       }
-      const { code, userId, quotaId } = found.verdict
-      const calls = request.calls.length + (request.rate?.calls ?? 0)
+      const { code, userId, quotaId, calls } = found.verdict
       count({ at: new Date(nowMs), userId, code, quotaId, calls })
       return later(found, nowMs)
     },

@@ -126,8 +126,8 @@ export interface AdmissionRequest {
   /** Calls of the user in flight at most, these included; null for no limit. */
   maxCallsInFlight?: number | null
   rate?: RateDemand | null
-  /** Whether the rates and budgets in the database are judged. Budgets are charged in any case. */
-  quotas?: boolean
+  /** Which quotas in the database are judged. Budgets are charged in any case. */
+  quotas?: { rates: boolean; budgets: boolean }
 }
 
 /** The user as their row has it, which is the truth. */
@@ -156,10 +156,14 @@ export interface RefusedVerdict {
   userId: string | null
   /** The quota in the database that refused; null for a limit of the configuration. */
   quotaId: string | null
-  /** Left out where nothing comes back by itself. */
+  /** How many calls that limits count. */
+  calls: number
+  /** Left out where time makes no room: in a window without end, or for more than there ever is. */
   retryAfterMs?: number
   rate?: RateState
   budget?: BudgetState
+  /** Only what calls in flight hold is in the way. */
+  held?: boolean
   /** Other budgets of the request. */
   elsewhere?: BudgetLeft[]
 }

@@ -20,6 +20,7 @@ export interface VerdictRow {
   session_id: string | null
   retry_ms: string | null
   quota_id: string | null
+  counted_calls: string | null
   rate_limit: number | null
   rate_window_seconds: number | null
   rate_remaining: number | null
@@ -32,6 +33,7 @@ export interface VerdictRow {
   budget_starts_at: Date | null
   budget_ends_at: Date | null
   budget_warning: string | null
+  budget_held: boolean | null
   elsewhere: string | null
 }
 
@@ -73,8 +75,10 @@ export function verdictOf(row: VerdictRow): Verdict {
     code: row.verdict,
     userId: id,
     quotaId: row.quota_id,
+    calls: Number(row.counted_calls ?? 0),
     ...(row.retry_ms === null ? {} : { retryAfterMs: Number(row.retry_ms) }),
     ...limits,
+    ...(row.budget_held === true ? { held: true } : {}),
     ...(row.elsewhere === null ? {} : { elsewhere: JSON.parse(row.elsewhere) as BudgetLeft[] }),
   }
 }

@@ -20,7 +20,8 @@ export function createAbuseCap(cap: Rate = DEFAULT_ABUSE_CAP, now: () => number 
     const caller = c.get('caller') as UserVariables['caller']
     // Strangers share no bucket: one of them could shut the door for all.
     if (user === null && caller.kind === 'anonymous') return null
-    const decision = store.take(user?.id ?? 'service', cap, count, now())
+    const holder = user?.id ?? `service ${(c.get('auth') as UserVariables['auth'])?.clientId ?? ''}`
+    const decision = store.take(holder, cap, count, now())
     if (decision.allowed) return null
     return {
       code: 'abuse_cap',

@@ -53,7 +53,9 @@ export const rateLimit = (options: RateLimitOptions): MiddlewareHandler => {
     const { remaining, resetMs } = decision
     c.set('rate', { limit, windowSeconds, remaining, resetMs })
     if (decision.allowed) return null
-    return { ...rateRefusal(demand, decision.retryAfterMs), headers: limitHeaders({ rate: c.var.rate }) }
+    // More than may ever come at once: no time makes room for them.
+    const retryAfterMs = calls > demand.burst ? undefined : decision.retryAfterMs
+    return { ...rateRefusal(c.get('rate'), retryAfterMs), headers: limitHeaders({ rate: c.get('rate') }) }
   }
 
   return async function rateLimit(c, next) {
@@ -70,10 +72,11 @@ export const rateLimit = (options: RateLimitOptions): MiddlewareHandler => {
             session: null,
             calls: [],
             rate: { ...demand, key: holder, calls },
-            quotas: key === undefined,
+            // Once for each request, whoever asks first.
+            quotas: { rates: key === undefined && c.get('ratesJudged') === undefined, budgets: false },
           })
     if (refusal !== null) return kind === 'mcp' ? refuseMessage(refusal, message, onLimit) : problem(refusal)
-    const headers = limitHeaders({ rate: c.var.rate })
+    const headers = limitHeaders({ rate: c.get('rate') })
     await next()
     addHeaders(c, headers)
   }

@@ -7,7 +7,7 @@ import { defer } from './defer.ts'
 import { failure, type Outcome, outcomesOfBody } from './outcome.ts'
 import { createSseReader } from './sse-reader.ts'
 
-const SUCCESS: Outcome = { status: 'success', error: null }
+export const SUCCESS: Outcome = { status: 'success', error: null }
 
 type Outcomes = ReadonlyMap<RequestId | null, Outcome>
 /** Closes every call: with its own outcome, or as all those whose response was not seen. */
@@ -65,8 +65,10 @@ export async function closeWithBody(c: Context, kind: 'mcp' | 'api', ending: End
   watch(c, onChunk, onEnd, ending)
 }
 
-const brokenOff = (end: BodyEnd): Outcome =>
-  failure(end === 'cancelled' ? 'cancelled: the client left before the result' : 'the response broke off')
+/** The client left: how a subscription ends, and a call that nobody waits for any longer. */
+export const CANCELLED = failure('cancelled: the client left before the result')
+const BROKEN_OFF = failure('the response broke off')
+const brokenOff = (end: BodyEnd): Outcome => (end === 'cancelled' ? CANCELLED : BROKEN_OFF)
 
 function watch(
   c: Context,

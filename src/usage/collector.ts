@@ -51,13 +51,17 @@ export interface UsageCollector {
 export function createUsageCollector(): UsageCollector {
   const lines: UsageLine[] = []
   let tokens = 0
+  let cost = 0
   return {
     add(report) {
       const faults = reportFaults(report)
       const added = (report.promptTokens ?? 0) + (report.completionTokens ?? 0)
       if (tokens + added > MAX_TOKENS) faults.push('more tokens than a call can use')
+      const costs = Number(report.cost ?? 0)
+      if (faults.length === 0 && cost + costs > MAX_COST) faults.push('more USD than a call can cost')
       if (faults.length > 0) throw new TypeError(`usage.add(): ${faults.join('; ')}`)
       tokens += added
+      cost += costs
       lines.push(lineOf(report))
     },
     lines: () => lines,
@@ -78,7 +82,8 @@ const reportOf = (fields: Fields): UsageReport =>
       promptTokens: fields['promptTokens'] ?? fields['prompt_tokens'],
       completionTokens: fields['completionTokens'] ?? fields['completion_tokens'],
       cost: fields['cost'],
-    }).filter(([, value]) => value !== undefined),
+      // Python writes null for what it does not know.
+    }).filter(([, value]) => value !== undefined && value !== null),
   )
 
 /** What a result says in its `_meta` that it used: one report, or several. What cannot be counted is left out. */

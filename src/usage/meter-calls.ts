@@ -2,12 +2,13 @@ import type { Context } from 'hono'
 import type { Sql } from '../db/client.ts'
 import { addHeaders } from '../errors.ts'
 import { ledgerOf } from '../ledger/ledger.ts'
+import type { CallToOpen } from '../ledger/types.ts'
 import type { SessionVariables, UsageReporter, UserVariables } from '../variables.ts'
 import type { MeteredCall } from './calls.ts'
-import { type Close, closeWithBody, type Renew } from './close-with-body.ts'
+import { CANCELLED, type Close, closeWithBody, type Renew, SUCCESS } from './close-with-body.ts'
 import { createUsageCollector, type UsageCollector } from './collector.ts'
 import { defer } from './defer.ts'
-import { failure } from './outcome.ts'
+import { failure, type Outcome } from './outcome.ts'
 
 /** Whether a middleware before has opened the calls of this request: they are recorded once. */
 export const isMetered = (c: Context): boolean => c.get('usage') !== undefined
@@ -36,7 +37,7 @@ export async function meterCalls(
     if (sessionOpened !== undefined) await sessionOpened.catch(() => {})
     return await Promise.all(
       calls.map(({ call, rpcId }) => {
-        const outcome = outcomes.get(rpcId) ?? otherwise
+        const outcome = outcomes.get(rpcId) ?? unseen(call, otherwise)
         // What the tool reported itself comes before what its result says.
         const reported = call === reporterOf(calls)?.call ? collector.lines() : []
         const usage = reported.length > 0 ? reported : (outcome.usage ?? [])
@@ -52,7 +53,7 @@ export async function meterCalls(
   }
   if (calls.length === 0) return addHeaders(c, headers)
   const renew: Renew = {
-    everyMs: calls[0]!.call.holdSeconds * 500,
+    everyMs: Math.min(calls[0]!.call.holdSeconds * 500, MAX_TIMER_MS),
     run: () => ledgerOf(sql).renew(calls.map(({ call }) => call)),
   }
   if (c.error === undefined) return await closeWithBody(c, calls[0]!.call.kind, { close, renew, headers })
@@ -61,6 +62,14 @@ export async function meterCalls(
 }
 
 const THREW = failure('the handler threw')
+
+/** Beyond this a timer fires at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+/** A subscription ends when its client leaves; any other call was cut off. */
+const unseen = ({ method }: CallToOpen, otherwise: Outcome): Outcome =>
+  method === 'subscriptions/listen' && otherwise === CANCELLED ? SUCCESS : otherwise
+
 /** The session of a request, where there is one. */
 export const sessionOf = (c: Context): string | null =>
   (c.get('session') as SessionVariables['session'] | undefined)?.id ?? null
@@ -69,13 +78,18 @@ export const sessionOf = (c: Context): string | null =>
 const reporterOf = (calls: MeteredCall[]): MeteredCall | undefined =>
   calls.find(({ call }) => call.tool !== null) ?? calls[0]
 
+/** A year. */
+const MAX_HOLD_SECONDS = 366 * 24 * 60 * 60
+
 /** Puts the reporter where tools and handlers look. */
 function tellUsage(c: Context, sql: Sql, calls: MeteredCall[]): UsageCollector {
   const collector = createUsageCollector()
   const usage: UsageReporter = {
     add: (report) => collector.add(report),
     async hold(seconds) {
-      await ledgerOf(sql).renew(calls.map(({ call }) => ({ id: call.id, holdSeconds: seconds })))
+      if (!(seconds > 0 && seconds <= MAX_HOLD_SECONDS))
+        throw new TypeError(`usage.hold(): seconds must be positive and at most ${MAX_HOLD_SECONDS}`)
+      await ledgerOf(sql).renew(calls.map(({ call }) => ({ id: call.id, holdSeconds: Math.ceil(seconds) })))
     },
   }
   const auth = c.get('auth') as UserVariables['auth']

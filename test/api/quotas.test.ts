@@ -2,7 +2,7 @@ import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { createLedger } from '../../src/ledger/ledger.ts'
 import type { McpBudget, McpQuota } from '../../src/reports/quota-rows.ts'
 import type { QuotaPreview } from '../../src/reports/quota-preview.ts'
-import { callerNamed, callOf, requestBy, success } from '../support/ledger.ts'
+import { callerNamed, callOf, requestBy, success, JUDGED } from '../support/ledger.ts'
 import {
   type Answer,
   expectProblem,
@@ -56,7 +56,7 @@ async function callsOfAlice(count: number, cost = '0.25'): Promise<void> {
   const ledger = createLedger(api.sql)
   const caller = await callerNamed('alice', { department: 'sales' })
   const calls = Array.from({ length: count }, () => callOf())
-  await ledger.admit(requestBy(caller, { calls, quotas: true }))
+  await ledger.admit(requestBy(caller, { calls, quotas: JUDGED }))
   const usage = [{ model: 'small', promptTokens: 10, completionTokens: 5, cost }]
   await Promise.all(calls.map(({ id }) => ledger.close(success(id, { usage }))))
 }

@@ -87,7 +87,7 @@ describe('at most so many calls of a user run at once', () => {
       id: 'second',
       error: {
         code: 42900,
-        message: 'At most 1 calls of a user run at once; try again when one of them has ended.',
+        message: 'At most 1 call of a user may run at once; try again when one of them has ended.',
         data: {
           code: 'too_many_calls',
           kind: 'in_flight',

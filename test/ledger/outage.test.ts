@@ -141,7 +141,13 @@ describe('when the database is lost between admission and session', () => {
   /** A client on which the ledger works, and nothing else. */
   const ledgerOnly = (): Sql => {
     const refused = unreachable()
-    const admitted = { verdict: 'admitted', user_id: null, session_id: session }
+    const admitted = {
+      verdict: 'admitted',
+      user_id: null,
+      session_id: session,
+      rate_limit: null,
+      budget_scope: null,
+    }
     return Object.assign(
       (strings: TemplateStringsArray) =>
         strings.join('').includes('archon_mcp_ledger') ? Promise.resolve([admitted]) : refused(strings),

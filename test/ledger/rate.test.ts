@@ -38,6 +38,7 @@ describe('a rate in the ledger', () => {
       code: 'rate_limited',
       userId: caller.firstId,
       quotaId: null,
+      calls: 1,
       rate: { limit: 50, windowSeconds: 60, remaining: 0, resetMs: 60_000 },
       retryAfterMs: 1200,
     })

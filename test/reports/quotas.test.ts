@@ -8,7 +8,7 @@ import type { McpQuota } from '../../src/reports/quota-rows.ts'
 import { listQuotas, quotaById, quotasOfUser } from '../../src/reports/quotas.ts'
 import type { ReportCaller } from '../../src/reports/visible-to.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
-import { callerNamed, callOf, requestBy, success } from '../support/ledger.ts'
+import { callerNamed, callOf, requestBy, success, JUDGED } from '../support/ledger.ts'
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -50,7 +50,7 @@ async function use(
   const admitted: boolean[] = []
   for (let n = 0; n < calls; n++) {
     const wanted = callOf(call)
-    const verdict = await ledger.admit(requestBy(caller, { calls: [wanted], quotas: true }))
+    const verdict = await ledger.admit(requestBy(caller, { calls: [wanted], quotas: JUDGED }))
     admitted.push(verdict.admitted)
     if (verdict.admitted && usage !== null) await ledger.close(success(wanted.id, { usage }))
   }

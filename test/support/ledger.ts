@@ -40,6 +40,9 @@ export const success = (id: string, more: Partial<CallToClose> = {}): CallToClos
   ...more,
 })
 
+/** Everything that administrators set is judged, as for a call through the kit. */
+export const JUDGED = { rates: true, budgets: true }
+
 /** One request with one call, in no session unless told otherwise. */
 export const requestBy = (
   caller: LedgerCaller | null,

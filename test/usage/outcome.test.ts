@@ -3,6 +3,8 @@ import { outcomeOf, outcomesOfBody } from '../../src/usage/outcome.ts'
 
 const SUCCESS = { status: 'success', error: null }
 const failed = (error: string) => ({ status: 'error', error })
+const LINE = { model: 'm', promptTokens: 3, completionTokens: 4 }
+const USAGE = { 'dev.mcp-user-context/usage': LINE }
 const rpc = (more: Record<string, unknown>) => ({ jsonrpc: '2.0', id: 1, ...more })
 
 describe('the outcome that a response reports', () => {
@@ -43,6 +45,36 @@ describe('the outcome that a response reports', () => {
       message: rpc({ error: { code: 1, message: 'e' }, result: {} }),
       outcome: failed('1: e'),
     },
+    {
+      name: 'what was used',
+      message: rpc({ result: { content: [], _meta: USAGE } }),
+      outcome: { ...SUCCESS, usage: [LINE] },
+    },
+    {
+      name: 'what was used in vain',
+      message: rpc({ result: { isError: true, _meta: USAGE } }),
+      outcome: { ...failed('tool error'), usage: [LINE] },
+    },
+    {
+      name: 'a _meta that says nothing of it',
+      message: rpc({ result: { _meta: { 'example.com/usage': LINE } } }),
+      outcome: SUCCESS,
+    },
+    {
+      name: 'a round that asks for input',
+      message: rpc({ result: { resultType: 'input_required', inputRequests: {} } }),
+      outcome: { ...SUCCESS, round: true },
+    },
+    {
+      name: 'a round that used something',
+      message: rpc({ result: { resultType: 'input_required', _meta: USAGE } }),
+      outcome: { ...SUCCESS, round: true, usage: [LINE] },
+    },
+    {
+      name: 'a result that says it is complete',
+      message: rpc({ result: { resultType: 'complete', content: [] } }),
+      outcome: SUCCESS,
+    },
   ]
   for (const { name, message, outcome } of cases) {
     it(name, () => {
@@ -80,6 +112,14 @@ describe('the outcomes in a body', () => {
         ['a', SUCCESS],
         [1, failed('2: no')],
         ['1', failed('tool error')],
+      ],
+    },
+    {
+      name: 'a batch, each with its own usage',
+      text: JSON.stringify([rpc({ id: 'a', result: { _meta: USAGE } }), rpc({ id: 'b', result: {} })]),
+      outcomes: [
+        ['a', { ...SUCCESS, usage: [LINE] }],
+        ['b', SUCCESS],
       ],
     },
     { name: 'an empty batch', text: '[]', outcomes: [] },
