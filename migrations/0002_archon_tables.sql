@@ -365,6 +365,31 @@ insert into archon_llm_pricing
 select (jsonb_populate_record(null::archon_llm_pricing, taken.content)).*
 from archon_mcp_take_back(2, 'archon_llm_pricing') as taken
 on conflict do nothing;
+-- The prices that Archon comes with, USD for 1,000 tokens.
+create function archon_mcp_seed_prices() returns table (
+  provider text, model_name text, input_price_per_1k numeric, output_price_per_1k numeric, effective_date date
+)
+language sql
+immutable
+as $$
+  values
+    ('OpenAI', 'gpt-4', 0.03, 0.06, date '2024-01-01'),
+    ('OpenAI', 'gpt-4-turbo', 0.01, 0.03, '2024-01-01'),
+    ('OpenAI', 'gpt-4o', 0.0025, 0.01, '2024-05-13'),
+    ('OpenAI', 'gpt-4o-mini', 0.00015, 0.0006, '2024-07-18'),
+    ('OpenAI', 'gpt-3.5-turbo', 0.0005, 0.0015, '2023-11-06'),
+    ('Anthropic', 'claude-3-5-sonnet-20241022', 0.003, 0.015, '2024-10-22'),
+    ('Anthropic', 'claude-3-5-sonnet-20240620', 0.003, 0.015, '2024-06-20'),
+    ('Anthropic', 'claude-3-5-haiku-20241022', 0.001, 0.005, '2024-11-04'),
+    ('Anthropic', 'claude-3-opus-20240229', 0.015, 0.075, '2024-02-29'),
+    ('Anthropic', 'claude-3-sonnet-20240229', 0.003, 0.015, '2024-02-29'),
+    ('Anthropic', 'claude-3-haiku-20240307', 0.00025, 0.00125, '2024-03-07')
+$$;
+revoke all on function archon_mcp_seed_prices from public, anon, authenticated;
+insert into archon_llm_pricing (provider, model_name, input_price_per_1k, output_price_per_1k, effective_date)
+select seed.* from archon_mcp_seed_prices() as seed
+where not exists (select from archon_mcp_adopted where kind = 'table' and name = 'archon_llm_pricing')
+on conflict do nothing;
 select setval('archon_llm_pricing_id_seq', greatest((select max(id) from archon_llm_pricing), 1),
               exists (select from archon_llm_pricing))
 where not exists (select from archon_mcp_adopted where kind = 'table' and name = 'archon_llm_pricing');
@@ -400,7 +425,13 @@ begin
   -- In the order in which they lean on one another.
   foreach v_table in array array['archon_llm_pricing', 'archon_mcp_requests', 'archon_mcp_sessions'] loop
     if not exists (select from archon_mcp_adopted where kind = 'table' and name = v_table) then
-      perform archon_mcp_set_aside_rows(2, v_table);
+      perform archon_mcp_set_aside_rows(2, v_table, case v_table
+        when 'archon_llm_pricing' then
+          -- The seed comes back by itself.
+          '(kept.provider, kept.model_name, kept.input_price_per_1k, kept.output_price_per_1k, kept.effective_date)
+           not in (select seed.* from archon_mcp_seed_prices() as seed) or kept.notes is not null'
+        else 'true'
+      end);
       execute format('drop table %I', v_table);
       continue;
     end if;
@@ -431,6 +462,7 @@ begin
   perform archon_mcp_restore_rights('sequence', name) from archon_mcp_adopted where kind = 'sequence';
 end
 $$;
+drop function archon_mcp_seed_prices;
 drop function archon_mcp_hush;
 drop function archon_mcp_take_back;
 drop function archon_mcp_set_aside_rows;

@@ -103,6 +103,13 @@ alter table archon_mcp_requests
   add column cost numeric(20, 10) not null default 0,
   -- Whether it costs a request: what a client needs to connect does not, nor does a round that asks for input.
   add column counted boolean not null default false,
+  -- The part of the cost that the tool's own price is.
+  add column tool_cost numeric(20, 10) not null default 0,
+  -- Tokens were counted from texts, since nobody reported them; a model had no price when it was called.
+  add column estimated boolean not null default false,
+  add column unpriced boolean not null default false,
+  add column request_bytes integer,
+  add column response_bytes integer,
   add column reserved_tokens bigint not null default 0,
   add column reserved_cost numeric(20, 10) not null default 0,
   -- An open call whose hold runs out is closed as a timeout by the sweep and flagged; a late close corrects it.
@@ -122,9 +129,35 @@ create table archon_mcp_usage (
   model varchar(100) not null,
   prompt_tokens integer not null,
   completion_tokens integer not null,
+  -- Parts of the two.
+  cached_tokens integer not null default 0,
+  reasoning_tokens integer not null default 0,
   cost numeric(20, 10) not null,
+  -- The tool said what it cost: no price changes that.
+  told boolean not null default false,
+  unpriced boolean not null default false,
   primary key (request_id, model)
 );
+create index archon_mcp_usage_unpriced on archon_mcp_usage (model) where unpriced;
+
+-- A token of a small model costs less than Archon's six decimals can say.
+alter table archon_llm_pricing
+  alter column input_price_per_1k type numeric(20, 10),
+  alter column output_price_per_1k type numeric(20, 10),
+  -- Of prompt tokens that were read from a cache; null for the price of any other.
+  add column cached_price_per_1k numeric(20, 10);
+-- What a call of a tool costs by itself, from a moment on.
+create table archon_mcp_tool_prices (
+  tool_name varchar(100) not null,
+  effective_at timestamptz not null default now(),
+  price numeric(20, 10) not null constraint archon_mcp_tool_prices_price check (price >= 0),
+  remark text,
+  primary key (tool_name, effective_at)
+);
+revoke all on archon_mcp_tool_prices from public, anon, authenticated;
+alter table archon_mcp_tool_prices enable row level security;
+create policy archon_mcp_tool_prices_service on archon_mcp_tool_prices to service_role using (true) with check (true);
+grant select, insert, update, delete on archon_mcp_tool_prices to service_role;
 revoke all on archon_mcp_usage from public, anon, authenticated;
 alter table archon_mcp_usage enable row level security;
 create policy archon_mcp_usage_service on archon_mcp_usage to service_role using (true) with check (true);
@@ -164,6 +197,11 @@ set kind = taken.kind,
     client_type = taken.client_type,
     cost = taken.cost,
     counted = taken.counted,
+    tool_cost = taken.tool_cost,
+    estimated = taken.estimated,
+    unpriced = taken.unpriced,
+    request_bytes = taken.request_bytes,
+    response_bytes = taken.response_bytes,
     reserved_tokens = taken.reserved_tokens,
     reserved_cost = taken.reserved_cost,
     hold_expires_at = taken.hold_expires_at,
@@ -177,10 +215,11 @@ begin
   insert into archon_mcp_requests
     (request_id, session_id, method, tool_name, prompt_tokens, completion_tokens, estimated_cost, timestamp,
      duration_ms, status, error_message, kind, user_id, department, client_type, cost, counted,
-     reserved_tokens, reserved_cost, hold_expires_at, hold_expired)
+     tool_cost, estimated, unpriced, request_bytes, response_bytes, reserved_tokens, reserved_cost, hold_expires_at, hold_expired)
   select taken.request_id, taken.session_id, taken.method, taken.tool_name, taken.prompt_tokens,
          taken.completion_tokens, taken.estimated_cost, taken.timestamp, taken.duration_ms, taken.status,
          taken.error_message, taken.kind, taken.user_id, taken.department, taken.client_type, taken.cost, taken.counted,
+         taken.tool_cost, taken.estimated, taken.unpriced, taken.request_bytes, taken.response_bytes,
          taken.reserved_tokens, taken.reserved_cost, taken.hold_expires_at, taken.hold_expired
   from archon_mcp_taken as taken
   where taken.gone
@@ -197,16 +236,47 @@ from archon_mcp_take_back(3, 'archon_mcp_usage') as taken
 cross join jsonb_populate_record(null::archon_mcp_usage, taken.content) as kept
 where exists (select from archon_mcp_requests as call where call.request_id = kept.request_id)
 on conflict do nothing;
+insert into archon_mcp_tool_prices
+select (jsonb_populate_record(null::archon_mcp_tool_prices, taken.content)).*
+from archon_mcp_take_back(3, 'archon_mcp_tool_prices') as taken
+on conflict do nothing;
+update archon_llm_pricing as price
+set input_price_per_1k = kept.input_price_per_1k,
+    output_price_per_1k = kept.output_price_per_1k,
+    cached_price_per_1k = kept.cached_price_per_1k
+from archon_mcp_take_back(3, 'archon_llm_pricing') as taken
+cross join jsonb_populate_record(null::archon_llm_pricing, taken.content) as kept
+-- What was changed meanwhile stays changed.
+where (price.model_name, price.provider, price.effective_date, price.input_price_per_1k, price.output_price_per_1k)
+    = (kept.model_name, kept.provider, kept.effective_date, round(kept.input_price_per_1k, 6),
+       round(kept.output_price_per_1k, 6));
 
 select archon_mcp_remember('archon_mcp_users');
 select archon_mcp_remember('archon_mcp_usage');
+select archon_mcp_remember('archon_mcp_tool_prices');
 
 -- migrate:down
 -- Nobody writes between the look at the rows and their end.
-lock table archon_mcp_users, archon_mcp_sessions, archon_mcp_requests, archon_mcp_usage;
+lock table archon_mcp_users, archon_mcp_sessions, archon_mcp_requests, archon_mcp_usage, archon_mcp_tool_prices,
+  archon_llm_pricing;
 select archon_mcp_refuse_additions('archon_mcp_usage');
 select archon_mcp_set_aside_rows(3, 'archon_mcp_usage');
 drop table archon_mcp_usage;
+select archon_mcp_refuse_additions('archon_mcp_tool_prices');
+select archon_mcp_set_aside_rows(3, 'archon_mcp_tool_prices');
+drop table archon_mcp_tool_prices;
+select archon_mcp_set_aside_rows(
+  3, 'archon_llm_pricing',
+  'kept.cached_price_per_1k is not null
+   or (kept.input_price_per_1k, kept.output_price_per_1k)
+     <> (round(kept.input_price_per_1k, 6), round(kept.output_price_per_1k, 6))',
+  'false'
+);
+select archon_mcp_refuse_additions('archon_llm_pricing', array['cached_price_per_1k']);
+alter table archon_llm_pricing
+  drop column cached_price_per_1k,
+  alter column input_price_per_1k type numeric(10, 6),
+  alter column output_price_per_1k type numeric(10, 6);
 select archon_mcp_refuse_additions('archon_mcp_users');
 select archon_mcp_set_aside_rows(3, 'archon_mcp_users');
 select archon_mcp_set_aside_rows(
@@ -229,7 +299,8 @@ alter table archon_mcp_requests
   drop constraint archon_mcp_requests_kind,
   drop constraint archon_mcp_requests_status;
 select archon_mcp_refuse_additions('archon_mcp_requests', array[
-  'kind', 'user_id', 'department', 'client_type', 'cost', 'counted', 'reserved_tokens', 'reserved_cost',
+  'kind', 'user_id', 'department', 'client_type', 'cost', 'counted', 'tool_cost', 'estimated', 'unpriced',
+  'request_bytes', 'response_bytes', 'reserved_tokens', 'reserved_cost',
   'hold_expires_at', 'hold_expired'
 ]);
 alter table archon_mcp_requests
@@ -237,6 +308,11 @@ alter table archon_mcp_requests
   drop column hold_expires_at,
   drop column reserved_cost,
   drop column reserved_tokens,
+  drop column response_bytes,
+  drop column request_bytes,
+  drop column unpriced,
+  drop column estimated,
+  drop column tool_cost,
   drop column counted,
   drop column cost,
   drop column client_type,

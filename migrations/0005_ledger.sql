@@ -43,16 +43,33 @@ create type archon_mcp_budget_verdict as (
   elsewhere text, observed uuid[], at timestamptz
 );
 
--- What a model's tokens cost on a day, in USD; null for a model without a price.
-create function archon_mcp_priced(p_model text, p_prompt_tokens integer, p_completion_tokens integer, p_on date)
-returns numeric
+-- What a model's tokens cost on a day, in USD; null for a model without a price. Cached tokens are part of the prompt.
+create function archon_mcp_priced(
+  p_model text, p_prompt_tokens integer, p_completion_tokens integer, p_cached_tokens integer, p_on date
+) returns numeric
 language sql
 stable
 as $$
-  select (p_prompt_tokens * price.input_price_per_1k + p_completion_tokens * price.output_price_per_1k) / 1000
+  select (
+    (p_prompt_tokens - p_cached_tokens) * price.input_price_per_1k
+    + p_cached_tokens * coalesce(price.cached_price_per_1k, price.input_price_per_1k)
+    + p_completion_tokens * price.output_price_per_1k
+  ) / 1000
   from archon_llm_pricing as price
   where price.model_name = p_model and price.effective_date <= p_on
   order by price.effective_date desc, price.id desc
+  limit 1
+$$;
+
+-- What a call of a tool costs by itself at a moment.
+create function archon_mcp_tool_priced(p_tool text, p_at timestamptz) returns numeric
+language sql
+stable
+as $$
+  select price.price
+  from archon_mcp_tool_prices as price
+  where price.tool_name = p_tool and price.effective_at <= p_at
+  order by price.effective_at desc
   limit 1
 $$;
 
@@ -453,7 +470,8 @@ as $$
 $$;
 
 -- Arrays of one prefix belong together, element by element:
---   c_  calls that have ended, by id (c_round: it asked for input, and the client comes again with the same request)
+--   c_  calls that have ended, by id (c_round: it asked for input, and the client comes again with the same request;
+--       c_prompt_tokens and c_completion_tokens: as texts were counted, for when nothing was reported)
 --   l_  what those used, by model (l_call counts into c_; l_cost null: as the model is priced)
 --   f_  refusals that the instance remembered and gave by itself
 --   u_  callers, each once
@@ -465,7 +483,9 @@ create function archon_mcp_ledger(
   p_again boolean,              -- sent again after a lost answer: calls that are found were admitted
   p_now timestamptz,            -- null: the database's clock, the one clock that all instances share
   c_id uuid[], c_status text[], c_duration_ms integer[], c_error text[], c_session uuid[], c_round boolean[],
-  l_call integer[], l_model text[], l_prompt_tokens integer[], l_completion_tokens integer[], l_cost numeric[],
+  c_bytes integer[], c_prompt_tokens integer[], c_completion_tokens integer[],
+  l_call integer[], l_model text[], l_prompt_tokens integer[], l_completion_tokens integer[],
+  l_cached_tokens integer[], l_reasoning_tokens integer[], l_cost numeric[],
   f_quarter timestamptz[], f_user uuid[], f_code text[], f_quota uuid[], f_calls bigint[],
   u_issuer text[], u_subject text[], u_first_id uuid[], u_fallback_id uuid[],
   u_email text[], u_name text[], u_department text[], u_role text[], u_claims_at timestamptz[],
@@ -475,7 +495,7 @@ create function archon_mcp_ledger(
   r_rate_limit integer[], r_rate_window_seconds integer[], r_rate_burst integer[], r_rate_per text[],
   r_rate_key text[], r_rate_calls integer[], r_rates boolean[], r_budgets boolean[],
   o_request integer[], o_id uuid[], o_method text[], o_tool text[], o_kind text[], o_hold_seconds integer[],
-  o_tokens bigint[], o_cost numeric[]
+  o_bytes integer[], o_tokens bigint[], o_cost numeric[]
 ) returns table (
   request integer, verdict text, user_id uuid, email text, name text, department text, role text, session_id uuid,
   retry_ms bigint, quota_id uuid, counted_calls bigint,
@@ -546,26 +566,47 @@ begin
           and (known.status = 'open' or known.hold_expired)
         for no key update
       ) as call
-    ), used as (
-      insert into archon_mcp_usage (request_id, model, prompt_tokens, completion_tokens, cost)
-      select ended.request_id, line.model, sum(line.prompt_tokens), sum(line.completion_tokens),
-             -- What the column holds; a tool that says more is mistaken.
-             least(sum(coalesce(
-               line.cost,
-               archon_mcp_priced(line.model, line.prompt_tokens, line.completion_tokens, ended.timestamp::date),
-               0
-             )), 9999999999)
-      from unnest(l_call, l_model, l_prompt_tokens, l_completion_tokens, l_cost)
-        as line (call, model, prompt_tokens, completion_tokens, cost)
+    ), priced as (
+      select ended.request_id, line.*,
+             archon_mcp_priced(
+               line.model, line.prompt_tokens, line.completion_tokens, line.cached_tokens, ended.timestamp::date
+             ) as price
+      from unnest(
+        l_call, l_model, l_prompt_tokens, l_completion_tokens, l_cached_tokens, l_reasoning_tokens, l_cost
+      ) as line (call, model, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, cost)
       join ended on ended.place = line.call
-      group by ended.request_id, line.model
+    ), used as (
+      insert into archon_mcp_usage
+        (request_id, model, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, cost, told, unpriced)
+      select line.request_id, line.model, sum(line.prompt_tokens), sum(line.completion_tokens),
+             sum(line.cached_tokens), sum(line.reasoning_tokens),
+             -- What the column holds; a tool that says more is mistaken.
+             least(sum(coalesce(line.cost, line.price, 0)), 9999999999), bool_or(line.cost is not null),
+             bool_or(line.cost is null and line.price is null and line.prompt_tokens + line.completion_tokens > 0)
+      from priced as line
+      group by line.request_id, line.model
       on conflict do nothing
-      returning request_id, prompt_tokens, completion_tokens, cost
+      returning request_id, prompt_tokens, completion_tokens, cost, unpriced
     ), totals as (
       select line.request_id, sum(line.prompt_tokens)::integer as prompt_tokens,
-             sum(line.completion_tokens)::integer as completion_tokens, least(sum(line.cost), 9999999999) as cost
+             sum(line.completion_tokens)::integer as completion_tokens, sum(line.cost) as cost,
+             bool_or(line.unpriced) as unpriced
       from used as line
       group by line.request_id
+    ), figures as (
+      select ended.*,
+             -- Counted texts stand in for a report.
+             coalesce(total.prompt_tokens, c_prompt_tokens[ended.place], 0) as prompt_tokens,
+             coalesce(total.completion_tokens, c_completion_tokens[ended.place], 0) as completion_tokens,
+             total.request_id is null and c_prompt_tokens[ended.place] is not null as estimated,
+             coalesce(total.unpriced, false) as unpriced, coalesce(total.cost, 0) as model_cost,
+             case
+               when ended.counted and not c_round[ended.place]
+                 then coalesce(archon_mcp_tool_priced(ended.tool_name, ended.timestamp), 0)
+               else 0
+             end as tool_cost
+      from ended
+      left join totals as total on total.request_id = ended.request_id
     ), closed as (
       update archon_mcp_requests as call
       set status = c_status[ended.place],
@@ -577,14 +618,17 @@ begin
             (select session.client_type from archon_mcp_sessions as session
              where session.session_id = c_session[ended.place])
           ),
-          prompt_tokens = coalesce((select total.prompt_tokens from totals as total where total.request_id = ended.request_id), 0),
-          completion_tokens =
-            coalesce((select total.completion_tokens from totals as total where total.request_id = ended.request_id), 0),
-          cost = coalesce((select total.cost from totals as total where total.request_id = ended.request_id), 0),
+          response_bytes = c_bytes[ended.place],
+          prompt_tokens = ended.prompt_tokens,
+          completion_tokens = ended.completion_tokens,
+          estimated = ended.estimated,
+          unpriced = ended.unpriced,
+          tool_cost = ended.tool_cost,
+          cost = least(ended.model_cost + ended.tool_cost, 9999999999),
           counted = call.counted and not c_round[ended.place],
           hold_expires_at = null,
           hold_expired = false
-      from ended
+      from figures as ended
       where call.request_id = any (c_id)
         and call.request_id = ended.request_id
       returning row(
@@ -958,7 +1002,7 @@ begin
 
   insert into archon_mcp_requests
     (request_id, session_id, user_id, department, client_type, kind, method, tool_name, status, timestamp, counted,
-     reserved_tokens, reserved_cost, hold_expires_at)
+     request_bytes, reserved_tokens, reserved_cost, hold_expires_at)
   select waiting.id, coalesce(v_session[waiting.request], r_recorded_session[waiting.request]),
          v_user_id[waiting.request], v_department[waiting.request],
          coalesce(
@@ -968,11 +1012,11 @@ begin
              where session.session_id = r_recorded_session[waiting.request]
            )
          ),
-         waiting.kind, waiting.method, waiting.tool, 'open', v_now, counts.counts,
+         waiting.kind, waiting.method, waiting.tool, 'open', v_now, counts.counts, waiting.bytes,
          case when counts.counts then waiting.tokens else 0 end, case when counts.counts then waiting.cost else 0 end,
          v_now + make_interval(secs => waiting.hold_seconds)
-  from unnest(o_request, o_id, o_method, o_tool, o_kind, o_hold_seconds, o_tokens, o_cost)
-    as waiting (request, id, method, tool, kind, hold_seconds, tokens, cost)
+  from unnest(o_request, o_id, o_method, o_tool, o_kind, o_hold_seconds, o_bytes, o_tokens, o_cost)
+    as waiting (request, id, method, tool, kind, hold_seconds, bytes, tokens, cost)
   cross join lateral (select archon_mcp_counts(waiting.method) as counts) as counts
   where v_refusal[waiting.request] is null
   on conflict (request_id) do nothing;
@@ -1253,7 +1297,8 @@ begin
     select oid::regprocedure from pg_proc
     where pronamespace = current_schema()::regnamespace
       and proname in (
-        'archon_mcp_ledger', 'archon_mcp_priced', 'archon_mcp_quotas_of',
+        'archon_mcp_ledger', 'archon_mcp_priced', 'archon_mcp_tool_priced',
+        'archon_mcp_quotas_of',
         'archon_mcp_judge_rates', 'archon_mcp_move_budgets', 'archon_mcp_counted', 'archon_mcp_count_refusals',
         'archon_mcp_end_stale_sessions', 'archon_mcp_replace_sessions',
         'archon_mcp_open_session', 'archon_mcp_end_session', 'archon_mcp_sweep'
@@ -1277,6 +1322,7 @@ drop function archon_mcp_counted;
 drop function archon_mcp_move_budgets;
 drop function archon_mcp_judge_rates;
 drop function archon_mcp_quotas_of;
+drop function archon_mcp_tool_priced;
 drop function archon_mcp_priced;
 drop type archon_mcp_budget_verdict;
 drop type archon_mcp_rate_verdict;

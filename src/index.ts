@@ -27,6 +27,7 @@ export {
   type SweepResult,
 } from './sessions/session-manager.ts'
 export { session, type SessionOptions } from './sessions/session.ts'
+export type { TokenCounter } from './usage/count.ts'
 export { meter, type MeterOptions } from './usage/meter.ts'
 export type {
   AuthInfo,

@@ -14,6 +14,7 @@ import { rateDemand, rateFaults, type RateLimitRule } from './limits/rate-rule.t
 import type { SessionRules } from './sessions/life-cycle.ts'
 import { sessionStep } from './sessions/session.ts'
 import { callsOf } from './usage/calls.ts'
+import type { TokenCounter } from './usage/count.ts'
 import { meterCalls } from './usage/meter-calls.ts'
 import { type McpVariables, setUser } from './variables.ts'
 
@@ -34,6 +35,8 @@ export interface McpUserContextOptions extends AuthenticatorOptions, BrowserGuar
   rateLimit?: RateLimitRule
   /** What calls are expected to use, of the budgets in the database. @default nothing */
   quota?: QuotaRule
+  /** Counts the tokens of texts, for tools that report nothing. @default a quarter of the characters */
+  countTokens?: TokenCounter
   /** How a call is refused by a limit. @default 'error' */
   onLimit?: OnLimit
   /**
@@ -71,7 +74,7 @@ export function mcpUserContext(
     quota = {},
     onLimit,
   } = options
-  const { maxUncountedPerMinute } = options
+  const { maxUncountedPerMinute, countTokens } = options
   refuseFaults('mcpUserContext', [
     ...sqlFaults(sql),
     ...(rateLimit === undefined ? [] : rateFaults(rateLimit)),
@@ -118,7 +121,7 @@ export function mcpUserContext(
     if (refusal !== null) return refuseMessage(refusal, message, onLimit)
     const client = resolveSql(sql, c)
     const headers = limitHeaders({ rate: c.get('rate'), budget: c.get('budget') })
-    await meterCalls(c, client, { calls, startedAt, headers }, () => step.run(client, next))
+    await meterCalls(c, client, { calls, startedAt, headers, countTokens }, () => step.run(client, next))
   }
 
   return async function mcpUserContext(c, next) {

@@ -7,6 +7,7 @@ import { limitHeaders } from './limit-refusal.ts'
 import { expectationOf, quotaFaults, type QuotaRule } from './limits/quota-rule.ts'
 import { readMessage } from './mcp/read-message.ts'
 import { apiCall, callsOf } from './usage/calls.ts'
+import type { TokenCounter } from './usage/count.ts'
 import { isMetered, meterCalls } from './usage/meter-calls.ts'
 import type { SessionVariables } from './variables.ts'
 
@@ -20,6 +21,8 @@ export interface QuotaOptions extends QuotaRule {
   holdSeconds?: number
   /** How a call on an MCP endpoint is refused. @default 'error' */
   onLimit?: OnLimit
+  /** Counts the tokens of texts, for tools that report nothing. @default a quarter of the characters */
+  countTokens?: TokenCounter
 }
 
 /**
@@ -36,6 +39,7 @@ export const quota = ({
   kind = 'mcp',
   holdSeconds,
   onLimit,
+  countTokens,
   ...rule
 }: QuotaOptions): MiddlewareHandler => {
   refuseFaults('quota', [
@@ -63,6 +67,6 @@ export const quota = ({
     })
     if (refusal !== null) return kind === 'mcp' ? refuseMessage(refusal, message, onLimit) : problem(refusal)
     const headers = limitHeaders({ rate: c.get('rate'), budget: c.get('budget') })
-    return await meterCalls(c, resolveSql(sql, c), { calls, startedAt, headers }, next)
+    return await meterCalls(c, resolveSql(sql, c), { calls, startedAt, headers, countTokens }, next)
   }
 }

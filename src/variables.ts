@@ -99,8 +99,14 @@ export interface UsageReport {
   promptTokens?: number
   /** Whole tokens. @default 0 */
   completionTokens?: number
+  /** Of the prompt's tokens, those that were read from a cache. @default 0 */
+  cachedTokens?: number
+  /** Of the completion's tokens, those of reasoning that nobody reads. @default 0 */
+  reasoningTokens?: number
   /** USD, where the tool knows it. @default the model's price */
   cost?: number | string
+  /** Whose it is, in a batch: the id of the JSON-RPC request. @default the first call of a tool */
+  requestId?: string | number
 }
 
 /** Where a tool reports, as `authInfo.extra.usage` and `c.var.usage`. */

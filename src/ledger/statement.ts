@@ -72,10 +72,15 @@ export async function runLedger(
       ${pgArray(closes.map((call) => fit(call.error, 500)))}::text[],
       ${pgArray(closes.map((call) => call.sessionId ?? null))}::uuid[],
       ${pgArray(closes.map((call) => call.round === true))}::boolean[],
+      ${pgArray(closes.map((call) => call.bytes ?? null))}::integer[],
+      ${pgArray(closes.map((call) => call.counted?.promptTokens ?? null))}::integer[],
+      ${pgArray(closes.map((call) => call.counted?.completionTokens ?? null))}::integer[],
       ${pgArray(lines.map((line) => line.call))}::integer[],
       ${pgArray(lines.map((line) => fit(line.model, 100)))}::text[],
       ${pgArray(lines.map((line) => line.promptTokens))}::integer[],
       ${pgArray(lines.map((line) => line.completionTokens))}::integer[],
+      ${pgArray(lines.map((line) => line.cachedTokens ?? 0))}::integer[],
+      ${pgArray(lines.map((line) => line.reasoningTokens ?? 0))}::integer[],
       ${pgArray(lines.map((line) => line.cost ?? null))}::numeric[],
       ${pgArray(refusals.map(({ at }) => at))}::timestamptz[],
       ${pgArray(refusals.map(({ userId }) => userId))}::uuid[],
@@ -115,6 +120,7 @@ export async function runLedger(
       ${pgArray(opens.map((call) => fit(call.tool, 100)))}::text[],
       ${pgArray(opens.map((call) => call.kind))}::text[],
       ${pgArray(opens.map((call) => call.holdSeconds))}::integer[],
+      ${pgArray(opens.map((call) => call.bytes ?? null))}::integer[],
       ${pgArray(opens.map((call) => call.estimate?.tokens ?? 0))}::bigint[],
       ${pgArray(opens.map((call) => call.estimate?.cost ?? 0))}::numeric[]
     )`

@@ -58,6 +58,8 @@ export interface CallToOpen {
   tool: string | null
   /** A JSON-RPC request, or one HTTP request of any other route. */
   kind: 'mcp' | 'api'
+  /** Size of the request. */
+  bytes?: number
   /** Seconds after which a call that never closes is closed as a timeout, and charged at its estimate. */
   holdSeconds: number
   /** Left out: nothing, so that budgets of tokens and cost refuse when they are used up, and not before. */
@@ -183,6 +185,10 @@ export interface UsageLine {
   model: string
   promptTokens: number
   completionTokens: number
+  /** Of the prompt's, those that were read from a cache. */
+  cachedTokens?: number
+  /** Of the completion's, those that nobody reads. */
+  reasoningTokens?: number
   /** Decimal USD, where the tool knows it; left out for the model's price. */
   cost?: string | undefined
 }
@@ -207,6 +213,10 @@ export interface CallToClose {
   /** The session that the call began (initialize): a call that has none yet takes it. */
   sessionId?: string | null
   usage?: UsageLine[]
+  /** Tokens as texts were counted, for when no usage is known. */
+  counted?: { promptTokens: number; completionTokens: number } | undefined
+  /** Size of the response. */
+  bytes?: number | undefined
   /** It asked the client for input, and costs no request: the client comes again with the same one. */
   round?: boolean
 }

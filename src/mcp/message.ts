@@ -19,6 +19,8 @@ export interface RequestPart {
   method: string
   /** `params.name` of tools/call. The body decides, never the `Mcp-Name` header (SEP-2243). */
   tool: string | null
+  /** `params.arguments` of tools/call. */
+  arguments?: unknown
 }
 
 /** One POST body, read once. */
@@ -30,6 +32,8 @@ export interface McpMessage {
   /** True when the message opens a session (2025 era). */
   initialize: boolean
   client: ClientInfo | null
+  /** Size of the body as it came. */
+  bytes?: number
 }
 
 /** Why a body is no MCP message; a refusal with the id of the request where it has one. */
@@ -96,8 +100,10 @@ function metaOf({ params }: Fields): Fields {
 
 function requestPart(body: Fields): RequestPart {
   const method = body['method'] as string
-  const tool = method === 'tools/call' && isObject(body['params']) ? text(body['params']['name']) : null
-  return { id: body['id'] as RequestId, method, tool }
+  const id = body['id'] as RequestId
+  const params = body['params']
+  if (method !== 'tools/call' || !isObject(params)) return { id, method, tool: null }
+  return { id, method, tool: text(params['name']), arguments: params['arguments'] }
 }
 
 /** What is known of a client, whatever it sent. */

@@ -49,6 +49,7 @@ export async function readMessage(
   }
   const message = parseMessage(body, requestOf(c).headers.get('mcp-protocol-version'))
   if ('code' in message) return message
+  message.bytes = Number(requestOf(c).headers.get('content-length') ?? text.length)
   offerAgain(c, text)
   c.set('message', message)
   c.set('parsedBody', body)

@@ -11,10 +11,16 @@ export interface MeteredCall {
   call: CallToOpen
   /** The JSON-RPC id; null for an HTTP request of kind `api`. */
   rpcId: RequestId | null
+  /** What the tool was called with. */
+  arguments?: unknown
 }
 
 /** What is known of a tool before it is called. */
 export type Expect = (tool: string | null) => { estimate?: Estimate; holdSeconds?: number }
+
+/** The size of a call; the calls of a batch share one body. */
+const sizeOf = (message: McpMessage | null): { bytes?: number } =>
+  message?.bytes === undefined || message.batch ? {} : { bytes: message.bytes }
 
 /** The calls that a message makes: one for each request in it. */
 export const callsOf = (
@@ -22,9 +28,10 @@ export const callsOf = (
   holdSeconds = DEFAULT_HOLD_SECONDS,
   expect: Expect = () => ({}),
 ): MeteredCall[] =>
-  (message?.requests ?? []).map(({ id, method, tool }) => ({
-    call: { id: newCallId(), method, tool, kind: 'mcp', holdSeconds, ...expect(tool) },
+  (message?.requests ?? []).map(({ id, method, tool, arguments: given }) => ({
+    call: { id: newCallId(), method, tool, kind: 'mcp', holdSeconds, ...sizeOf(message), ...expect(tool) },
     rpcId: id,
+    arguments: given,
   }))
 
 /** The call that an HTTP request is. */

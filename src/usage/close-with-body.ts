@@ -3,6 +3,7 @@ import { addHeaders, replaceResponse } from '../errors.ts'
 import type { RequestId } from '../mcp/json-rpc.ts'
 import { requestOf } from '../mcp/read-request.ts'
 import { type BodyEnd, watchBody } from './body-end.ts'
+import { utf8Length } from './count.ts'
 import { defer } from './defer.ts'
 import { failure, type Outcome, outcomesOfBody } from './outcome.ts'
 import { createSseReader } from './sse-reader.ts'
@@ -11,7 +12,7 @@ export const SUCCESS: Outcome = { status: 'success', error: null }
 
 type Outcomes = ReadonlyMap<RequestId | null, Outcome>
 /** Closes every call: with its own outcome, or as all those whose response was not seen. */
-export type Close = (outcomes: Outcomes, otherwise: Outcome) => Promise<unknown>
+export type Close = (outcomes: Outcomes, otherwise: Outcome, bytes?: number) => Promise<unknown>
 
 /** Keeps the calls of an open stream from being taken for lost. */
 export interface Renew {
@@ -34,17 +35,14 @@ export async function closeWithBody(c: Context, kind: 'mcp' | 'api', ending: End
   const unanswered = failure(res.ok ? 'no result' : `HTTP ${res.status}`)
   if (kind === 'api') {
     const complete = res.status < 400 ? SUCCESS : unanswered
-    return watch(
-      c,
-      () => {},
-      (end) => close(new Map(), end === 'complete' ? complete : brokenOff(end)),
-      ending,
-    )
+    const onEnd = (end: BodyEnd, bytes: number) =>
+      close(new Map(), end === 'complete' ? complete : brokenOff(end), bytes)
+    return watch(c, () => {}, onEnd, ending)
   }
   if (/^application\/json\b/i.test(type) && res.body !== null) {
     try {
       const text = await res.text()
-      defer(c, close(outcomesOfBody(text), unanswered))
+      defer(c, close(outcomesOfBody(text), unanswered, utf8Length(text)))
       return replaceBody(c, text, headers)
     } catch (error) {
       defer(c, close(new Map(), brokenOff('failed')))
@@ -58,9 +56,9 @@ export async function closeWithBody(c: Context, kind: 'mcp' | 'api', ending: End
     for (const [id, outcome] of outcomesOfBody(data)) outcomes.set(id, outcome)
   })
   const onChunk = /^text\/event-stream\b/i.test(type) ? reader.push : () => {}
-  const onEnd = (end: BodyEnd): Promise<unknown> => {
+  const onEnd = (end: BodyEnd, bytes: number): Promise<unknown> => {
     const unseen = reader.oversized() ? SUCCESS : unanswered
-    return close(outcomes, end === 'complete' ? unseen : brokenOff(end))
+    return close(outcomes, end === 'complete' ? unseen : brokenOff(end), bytes)
   }
   watch(c, onChunk, onEnd, ending)
 }
@@ -73,25 +71,30 @@ const brokenOff = (end: BodyEnd): Outcome => (end === 'cancelled' ? CANCELLED : 
 function watch(
   c: Context,
   onChunk: (chunk: Uint8Array) => void,
-  onEnd: (end: BodyEnd) => Promise<unknown>,
+  onEnd: (end: BodyEnd, bytes: number) => Promise<unknown>,
   { renew, headers }: Ending,
 ): void {
   const body = c.res.body as ReadableStream<Uint8Array> | null
   // Nobody reads the body of an answer to HEAD.
   if (body === null || requestOf(c).method === 'HEAD') {
     addHeaders(c, headers)
-    return defer(c, onEnd('complete'))
+    return defer(c, onEnd('complete', 0))
   }
   // Told of now, while the request is there to be told: Workers give no later moment when the client has left.
+  let bytes = 0
+  const passing = (chunk: Uint8Array): void => {
+    bytes += chunk.byteLength
+    onChunk(chunk)
+  }
   const renewing = setInterval(() => void renew.run(), renew.everyMs)
   defer(
     c,
     new Promise((resolve) => {
       const ended = (end: BodyEnd): void => {
         clearInterval(renewing)
-        resolve(onEnd(end))
+        resolve(onEnd(end, bytes))
       }
-      replaceBody(c, watchBody(body, onChunk, ended), headers)
+      replaceBody(c, watchBody(body, passing, ended), headers)
     }),
   )
 }

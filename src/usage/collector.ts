@@ -1,4 +1,5 @@
 import type { UsageLine } from '../ledger/types.ts'
+import type { RequestId } from '../mcp/json-rpc.ts'
 import type { UsageReport } from '../variables.ts'
 
 /** Tokens of one call at most, and USD: beyond what columns hold, a report is a mistake. */
@@ -15,12 +16,18 @@ const isCost = (value: unknown): value is number | string =>
   Number(value) < MAX_COST
 
 /** What is wrong with a report. */
-export function reportFaults({ model, promptTokens, completionTokens, cost }: UsageReport): string[] {
+export function reportFaults(report: UsageReport): string[] {
+  const { model, promptTokens, completionTokens, cachedTokens, reasoningTokens, cost } = report
   const faults: string[] = []
   if (model !== undefined && (typeof model !== 'string' || model === '')) faults.push('model must be a name')
-  for (const [name, value] of Object.entries({ promptTokens, completionTokens })) {
+  const counts = { promptTokens, completionTokens, cachedTokens, reasoningTokens }
+  for (const [name, value] of Object.entries(counts)) {
     if (value !== undefined && !isTokens(value)) faults.push(`${name} must be a whole number of tokens`)
   }
+  if (isTokens(cachedTokens) && cachedTokens > (promptTokens ?? 0))
+    faults.push('cachedTokens are part of promptTokens')
+  if (isTokens(reasoningTokens) && reasoningTokens > (completionTokens ?? 0))
+    faults.push('reasoningTokens are part of completionTokens')
   if (cost !== undefined && !isCost(cost)) faults.push('cost must be USD, as a number or a decimal string')
   return faults
 }
@@ -29,27 +36,25 @@ export function reportFaults({ model, promptTokens, completionTokens, cost }: Us
 const decimal = (cost: number | string): string => (typeof cost === 'number' ? cost.toFixed(10) : cost)
 
 /** A report that has no fault, as the ledger takes it. */
-const lineOf = ({
-  model = UNKNOWN_MODEL,
-  promptTokens = 0,
-  completionTokens = 0,
-  cost,
-}: UsageReport): UsageLine => ({
-  model,
-  promptTokens,
-  completionTokens,
-  ...(cost === undefined ? {} : { cost: decimal(cost) }),
+const lineOf = (report: UsageReport): UsageLine => ({
+  model: report.model ?? UNKNOWN_MODEL,
+  promptTokens: report.promptTokens ?? 0,
+  completionTokens: report.completionTokens ?? 0,
+  ...(report.cachedTokens === undefined ? {} : { cachedTokens: report.cachedTokens }),
+  ...(report.reasoningTokens === undefined ? {} : { reasoningTokens: report.reasoningTokens }),
+  ...(report.cost === undefined ? {} : { cost: decimal(report.cost) }),
 })
 
 /** What was used in one request, as it is told. */
 export interface UsageCollector {
   /** @throws TypeError for what cannot be counted. */
   add(report: UsageReport): void
-  lines(): UsageLine[]
+  /** Those of a request of a batch, and for `first` also those that name none. */
+  lines(requestId?: RequestId | null, first?: boolean): UsageLine[]
 }
 
 export function createUsageCollector(): UsageCollector {
-  const lines: UsageLine[] = []
+  const told: { requestId: RequestId | undefined; line: UsageLine }[] = []
   let tokens = 0
   let cost = 0
   return {
@@ -62,41 +67,13 @@ export function createUsageCollector(): UsageCollector {
       if (faults.length > 0) throw new TypeError(`usage.add(): ${faults.join('; ')}`)
       tokens += added
       cost += costs
-      lines.push(lineOf(report))
+      told.push({ requestId: report.requestId, line: lineOf(report) })
     },
-    lines: () => lines,
+    lines: (requestId, first = true) =>
+      told
+        .filter((each) =>
+          each.requestId === undefined ? first : requestId === undefined || each.requestId === requestId,
+        )
+        .map(({ line }) => line),
   }
-}
-
-type Fields = Record<string, unknown>
-const isObject = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
-const META_KEY = 'dev.mcp-user-context/usage'
-
-/** A report as a result carries it, in the words of TypeScript or of JSON. */
-const reportOf = (fields: Fields): UsageReport =>
-  Object.fromEntries(
-    Object.entries({
-      model: fields['model'],
-      promptTokens: fields['promptTokens'] ?? fields['prompt_tokens'],
-      completionTokens: fields['completionTokens'] ?? fields['completion_tokens'],
-      cost: fields['cost'],
-      // Python writes null for what it does not know.
-    }).filter(([, value]) => value !== undefined && value !== null),
-  )
-
-/** What a result says in its `_meta` that it used: one report, or several. What cannot be counted is left out. */
-export function usageOfResult(result: unknown): UsageLine[] {
-  const meta = isObject(result) && isObject(result['_meta']) ? result['_meta'][META_KEY] : undefined
-  const collector = createUsageCollector()
-  for (const each of Array.isArray(meta) ? (meta as unknown[]) : [meta]) {
-    if (!isObject(each)) continue
-    try {
-      collector.add(reportOf(each))
-    } catch {
-      // Somebody else's result: what it says is not ours to refuse.
-    }
-  }
-  return collector.lines()
 }

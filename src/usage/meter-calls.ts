@@ -7,6 +7,7 @@ import type { SessionVariables, UsageReporter, UserVariables } from '../variable
 import type { MeteredCall } from './calls.ts'
 import { CANCELLED, type Close, closeWithBody, type Renew, SUCCESS } from './close-with-body.ts'
 import { createUsageCollector, type UsageCollector } from './collector.ts'
+import { countByLength, countCall, type TokenCounter } from './count.ts'
 import { defer } from './defer.ts'
 import { failure, type Outcome } from './outcome.ts'
 
@@ -20,28 +21,37 @@ export interface Admitted {
   startedAt: number
   /** What the response says of the limits. */
   headers?: Record<string, string>
+  /** For tools that report nothing. */
+  countTokens?: TokenCounter | undefined
 }
 
 /** Runs the handler and closes the calls when its body has ended or was cancelled. Their rows are open already. */
 export async function meterCalls(
   c: Context,
   sql: Sql,
-  { calls, startedAt, headers = {} }: Admitted,
+  { calls, startedAt, headers = {}, countTokens = countByLength }: Admitted,
   next: () => Promise<void>,
 ): Promise<void> {
   const collector = tellUsage(c, sql, calls)
-  const close: Close = async (outcomes, otherwise) => {
+  const close: Close = async (outcomes, otherwise, bytes) => {
     const durationMs = performance.now() - startedAt
     const sessionOpened = c.get('sessionOpened') as SessionVariables['sessionOpened']
     // `session()` around this meter opens the session of `initialize` after the handler; whether it can is told there.
     if (sessionOpened !== undefined) await sessionOpened.catch(() => {})
+    const sessionId = sessionOf(c)
+    const reporter = reporterOf(calls)
     return await Promise.all(
-      calls.map(({ call, rpcId }) => {
-        const outcome = outcomes.get(rpcId) ?? unseen(call, otherwise)
-        // What the tool reported itself comes before what its result says.
-        const reported = call === reporterOf(calls)?.call ? collector.lines() : []
+      calls.map((metered) => {
+        const { call, rpcId } = metered
+        const { result, ...outcome } = outcomes.get(rpcId) ?? unseen(call, otherwise)
+        // What the tool reported itself comes before what its result says, and both before what texts come to.
+        const reported = collector.lines(rpcId, metered === reporter)
         const usage = reported.length > 0 ? reported : (outcome.usage ?? [])
-        return ledgerOf(sql).close({ id: call.id, durationMs, sessionId: sessionOf(c), ...outcome, usage })
+        const counted =
+          usage.length > 0 || call.tool === null || outcome.round === true
+            ? undefined
+            : countCall(countTokens, metered.arguments, result)
+        return ledgerOf(sql).close({ id: call.id, durationMs, sessionId, bytes, ...outcome, usage, counted })
       }),
     )
   }

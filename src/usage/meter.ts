@@ -5,6 +5,7 @@ import { countFaults, mcpRefusal, problem, refuseFaults, sqlFaults } from '../er
 import { requestIds } from '../mcp/json-rpc.ts'
 import { readMessage } from '../mcp/read-message.ts'
 import { apiCall, callsOf, DEFAULT_HOLD_SECONDS } from './calls.ts'
+import type { TokenCounter } from './count.ts'
 import { isMetered, meterCalls, sessionOf } from './meter-calls.ts'
 
 /** Where calls are recorded, and as what. */
@@ -15,6 +16,8 @@ export interface MeterOptions {
   kind?: 'mcp' | 'api'
   /** Seconds after which a call that never ends is closed as a timeout. @default 300 */
   holdSeconds?: number
+  /** Counts the tokens of texts, for tools that report nothing. @default a quarter of the characters */
+  countTokens?: TokenCounter
 }
 
 /**
@@ -28,6 +31,7 @@ export const meter = ({
   sql,
   kind = 'mcp',
   holdSeconds = DEFAULT_HOLD_SECONDS,
+  countTokens,
 }: MeterOptions): MiddlewareHandler => {
   refuseFaults('meter', [...sqlFaults(sql), ...countFaults({ holdSeconds })])
   return async function meter(c, next) {
@@ -44,6 +48,6 @@ export const meter = ({
       calls: calls.map(({ call }) => call),
     })
     if (refusal !== null) return kind === 'mcp' ? mcpRefusal(refusal, requestIds(message)) : problem(refusal)
-    return await meterCalls(c, resolveSql(sql, c), { calls, startedAt }, next)
+    return await meterCalls(c, resolveSql(sql, c), { calls, startedAt, countTokens }, next)
   }
 }

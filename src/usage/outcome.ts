@@ -1,6 +1,6 @@
 import type { UsageLine } from '../ledger/types.ts'
 import type { RequestId } from '../mcp/json-rpc.ts'
-import { usageOfResult } from './collector.ts'
+import { usageOfResult } from './reported.ts'
 
 /** How a call ended, as its JSON-RPC response says it. */
 export interface Outcome {
@@ -8,6 +8,8 @@ export interface Outcome {
   error: string | null
   /** What the result says that the call used. */
   usage?: UsageLine[]
+  /** The result itself, to be counted when nothing says what was used. */
+  result?: unknown
   /** The tool asked for input (2026-07-28): the client comes again with the same request. */
   round?: boolean
 }
@@ -46,7 +48,7 @@ export function outcomeOf(message: unknown): { id: RequestId; outcome: Outcome }
   if (!isObject(result)) return { id, outcome: { status: 'success', error: null } }
   const usage = usageOfResult(result)
   const told = {
-    ...(usage.length > 0 ? { usage } : {}),
+    ...(usage.length > 0 ? { usage } : { result }),
     ...(result['resultType'] === 'input_required' ? { round: true } : {}),
   }
   if (result['isError'] === true) return { id, outcome: { ...failure(toolError(result)), ...told } }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { createUsageCollector, usageOfResult } from '../../src/usage/collector.ts'
+import { createUsageCollector } from '../../src/usage/collector.ts'
+import { usageOfResult } from '../../src/usage/reported.ts'
 import type { UsageReport } from '../../src/variables.ts'
 
 /** The lines that these reports make. */

@@ -78,7 +78,7 @@ describe('the outcome that a response reports', () => {
   ]
   for (const { name, message, outcome } of cases) {
     it(name, () => {
-      expect(outcomeOf(message)).toEqual({ id: 1, outcome })
+      expect(outcomeOf(message)).toMatchObject({ id: 1, outcome })
     })
   }
 
@@ -128,7 +128,7 @@ describe('the outcomes in a body', () => {
   ]
   for (const { name, text, outcomes } of cases) {
     it(name, () => {
-      expect([...outcomesOfBody(text)]).toEqual(outcomes)
+      expect([...outcomesOfBody(text)]).toMatchObject(outcomes)
     })
   }
 })

@@ -190,7 +190,7 @@ describe('a batch', () => {
     )
     expect(await recordOf('left')).toMatchObject({ total: 1 })
     expect(await recordOf('right')).toMatchObject({ total: 2 })
-    expect(await recordOf('none')).toMatchObject({ total: 0, models: [] })
+    expect(await recordOf('none')).toMatchObject({ total: 1, models: [] })
   })
 
   it('has what its tools report by usage.add() in its first call, once', async () => {
