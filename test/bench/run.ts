@@ -1,11 +1,27 @@
-import { throughput } from './throughput.ts'
+import { compare, throughput } from './compare.ts'
+import { groups } from './groups.ts'
+import { limits } from './limits.ts'
+import { outage } from './outage.ts'
 
-const benches: Record<string, () => Promise<void>> = { throughput }
+/** Each prints what it saw, and throws when a promise was broken. */
+const benches: Record<string, (options: string[]) => Promise<void>> = {
+  throughput,
+  compare,
+  groups,
+  limits,
+  outage,
+}
 
-const [name = 'throughput'] = process.argv.slice(2)
-const bench = benches[name]
-if (bench === undefined) {
+const [name = 'throughput', ...options] = process.argv.slice(2)
+if (!Object.hasOwn(benches, name)) {
   console.error(`There is no bench "${name}": give one of ${Object.keys(benches).join(', ')}`)
   process.exit(2)
 }
-await bench()
+const start = performance.now()
+try {
+  await benches[name]!(options)
+} catch (error) {
+  console.error(error)
+  process.exitCode = 1
+}
+console.log(`${Math.round((performance.now() - start) / 1000)} s`)

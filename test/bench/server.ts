@@ -1,24 +1,42 @@
-// A server to be measured, in a process of its own: `bare` has nothing in front of the handler, `governed` the kit.
+// A server to be measured, in a process of its own: `server.ts KIND DATABASE_URL`. It prints its port when it is ready.
 import { serve } from '@hono/node-server'
-import { createMcpHandler } from '@modelcontextprotocol/server'
 import { Hono } from 'hono'
-import { connect } from '../../src/db/client.ts'
+import { connect, type Sql } from '../../src/db/client.ts'
 import { mcpUserContext } from '../../src/mcp-user-context.ts'
 import { serveMcp } from '../../src/mcp/serve-mcp.ts'
-import { optionsFor, toolServer } from '../support/mcp.ts'
+import type { McpVariables } from '../../src/variables.ts'
+import { counting } from '../support/ledger.ts'
+import { optionsFor } from '../support/mcp.ts'
+import { echoHandler } from './handler.ts'
+import { QUOTA, RATE } from './limits-of-comparison.ts'
+import { oneByOne } from './one-by-one.ts'
+import { spender } from './spender.ts'
+import { usualChain } from './usual-chain.ts'
 
-const [kind, databaseUrl = ''] = process.argv.slice(2)
-const handler = createMcpHandler(() => toolServer())
-const app = new Hono()
-if (kind === 'governed') {
-  const sql = connect(databaseUrl)
-  app.all(
-    '/mcp',
-    mcpUserContext({ ...optionsFor(sql), rateLimit: { limit: 1_000_000, windowSeconds: 1 } }),
-    serveMcp(handler),
-  )
-} else {
-  app.post('/mcp', async (c) => handler.fetch(c.req.raw, { parsedBody: await c.req.json() }))
+/** Nothing in front of the handler, which is given its parsed body. */
+function bare() {
+  const handler = echoHandler()
+  return new Hono().post('/mcp', async (c) => handler.fetch(c.req.raw, { parsedBody: await c.req.json() }))
 }
-app.get('/cpu', (c) => c.json(process.cpuUsage()))
+
+/** The kit as the README mounts it, with everything on. */
+const governed = (sql: Sql) =>
+  new Hono<{ Variables: McpVariables }>().all(
+    '/mcp',
+    mcpUserContext({ ...optionsFor(sql), rateLimit: RATE, quota: QUOTA }),
+    serveMcp(echoHandler()),
+  )
+
+const apps = { bare, governed, 'one-by-one': oneByOne, 'usual-chain': usualChain, spender }
+
+const [kind = '', databaseUrl = ''] = process.argv.slice(2)
+if (!Object.hasOwn(apps, kind)) throw new Error(`There is no server "${kind}"`)
+const { sql, statements } = counting(connect(databaseUrl))
+const app = new Hono().route('/', apps[kind as keyof typeof apps](sql) as Hono)
+app.get('/stats', (c) => {
+  const { user, system } = process.cpuUsage()
+  return c.json({ cpuMicros: user + system, statements: statements() })
+})
 serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }, ({ port }) => console.log(port))
+// So that a profile is written.
+process.once('SIGTERM', () => process.exit())
