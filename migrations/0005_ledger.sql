@@ -221,6 +221,7 @@ declare
   v_ended_used numeric[];
   v_ended_held numeric[];
   v_ended_excess numeric[];
+  v_keys text[];
   v_missing_quota uuid[];
   v_missing_holder text[];
   v_made text[];
@@ -292,15 +293,15 @@ begin
   where change.used <> 0 or change.held <> 0;
 
   -- Those of ended calls too: somebody else may be making one at this moment, and see the call as it was.
-  select array_agg(left(missing.key, 36)::uuid), array_agg(substr(missing.key, 38))
-  into v_missing_quota, v_missing_holder
-  from (select distinct key from unnest(v_request_key || v_ended_key) as key) as missing
-  where not exists (select from archon_mcp_budgets as known where known.key = missing.key);
-  if v_missing_quota is not null then
+  v_keys := array(select distinct key from unnest(v_request_key || v_ended_key) as key);
+  if (select count(*) from archon_mcp_budgets as known where known.key = any (v_keys)) < cardinality(v_keys) then
+    select array_agg(left(missing.key, 36)::uuid), array_agg(substr(missing.key, 38))
+    into v_missing_quota, v_missing_holder
+    from unnest(v_keys) as missing (key)
+    where not exists (select from archon_mcp_budgets as known where known.key = missing.key);
     -- The rows of the ended calls say already what they used.
     v_made := archon_mcp_make_budgets(v_missing_quota, v_missing_holder, p_now);
   end if;
-
 
   select array_agg(budget.key), array_agg(budget.starts_at), array_agg(budget.ends_at), array_agg(budget.used),
          array_agg(budget.held), array_agg(budget.excess), array_agg(budget.excess_calls),
@@ -308,7 +309,7 @@ begin
   into v_key, v_starts_at, v_ends_at, v_used, v_held, v_excess, v_excess_calls, v_quota
   from (
     select * from archon_mcp_budgets as known
-    where known.key = any (v_request_key || v_ended_key)
+    where known.key = any (v_keys)
     order by known.key
     for no key update
   ) as budget;
@@ -600,13 +601,21 @@ begin
              coalesce(total.completion_tokens, c_completion_tokens[ended.place], 0) as completion_tokens,
              total.request_id is null and c_prompt_tokens[ended.place] is not null as estimated,
              coalesce(total.unpriced, false) as unpriced, coalesce(total.cost, 0) as model_cost,
-             case
-               when ended.counted and not c_round[ended.place]
-                 then coalesce(archon_mcp_tool_priced(ended.tool_name, ended.timestamp), 0)
-               else 0
-             end as tool_cost
+             own.cost as tool_cost
       from ended
       left join totals as total on total.request_id = ended.request_id
+      -- archon_mcp_tool_priced(), written here: a function with a limit would be planned anew at every call.
+      cross join lateral (
+        select coalesce((
+          select price.price
+          from archon_mcp_tool_prices as price
+          where ended.counted and not c_round[ended.place]
+            and price.tool_name = ended.tool_name and price.effective_at <= ended.timestamp
+          order by price.effective_at desc
+          limit 1
+        ), 0) as cost
+        offset 0
+      ) as own
     ), closed as (
       update archon_mcp_requests as call
       set status = c_status[ended.place],

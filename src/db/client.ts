@@ -51,6 +51,8 @@ export function connect(url: string, options: ConnectOptions = {}): Sql {
   return postgres(url, {
     max,
     connect_timeout: connectTimeout,
+    // Its own goes up to 20 s: a request that waits 8 would not see the database come back.
+    backoff: (retries: number) => Math.min(0.05 * 2 ** retries, 0.5),
     prepare,
     fetch_types: false,
     onnotice: (notice) => {

@@ -24,6 +24,8 @@ export class DatabaseUnavailableError extends Error {
   override name = 'DatabaseUnavailableError'
   /** For `Retry-After`. */
   readonly retryAfterSeconds = 2
+  /** Settles when the statement that was given up has been answered after all: until then it may yet run. */
+  unanswered: Promise<unknown> = Promise.resolve()
 }
 
 /** How long a request waits for a database that is out of reach. */
@@ -34,7 +36,11 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 async function within<T>(ms: number, answer: Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined
   const late = new Promise<never>((_resolve, reject) => {
-    const giveUp = () => reject(new DatabaseUnavailableError('The database did not answer in time'))
+    const giveUp = () => {
+      const error = new DatabaseUnavailableError('The database did not answer in time')
+      error.unanswered = answer.catch(() => {})
+      reject(error)
+    }
     timer = setTimeout(giveUp, Math.max(ms, 0))
   })
   try {
@@ -63,6 +69,7 @@ export async function patiently<T>(
       if (!isWorthRetrying(error)) throw error
       const pause = isOutage(error) ? Math.min(50 * 2 ** attempt, 500) : 0
       if (Date.now() + pause >= deadline) {
+        if (error instanceof DatabaseUnavailableError) throw error
         throw new DatabaseUnavailableError('The database is out of reach', { cause: error })
       }
       await sleep(pause)

@@ -53,6 +53,8 @@ export function createLedger(sql: Sql, options: LedgerOptions = {}): Ledger {
   let waiting: WaitingRequest[] = []
   let closing: WaitingClose[] = []
   let inFlight = 0
+  // Groups whose callers were told 503 while the statement was still on its way.
+  let abandoned = 0
   let closeTimer: ReturnType<typeof setTimeout> | undefined
   let idle: (() => void)[] = []
   // Calls that were admitted here and have not ended.
@@ -84,8 +86,7 @@ export function createLedger(sql: Sql, options: LedgerOptions = {}): Ledger {
         // Full groups of ends go on without waiting: they have company already.
         pump(closing.length >= maxGroupSize)
         if (closing.length > 0) scheduleCloses()
-        if (inFlight === 0 && waiting.length === 0 && closing.length === 0)
-          for (const done of idle.splice(0)) done()
+        wake()
       })
     }
   }
@@ -122,7 +123,7 @@ export function createLedger(sql: Sql, options: LedgerOptions = {}): Ledger {
       memory.giveBack(group.refusals)
       if (error instanceof DatabaseUnavailableError) {
         for (const { reject } of requests) reject(error)
-        abandon(group.requests)
+        void abandon(group.requests, error.unanswered)
         closing.unshift(...closes)
       } else if (requests.length + closes.length > 1) {
         // One of them is at fault, and the others shall not suffer for it.
@@ -136,10 +137,16 @@ export function createLedger(sql: Sql, options: LedgerOptions = {}): Ledger {
     }
   }
 
-  /** The caller was told that the call did not run, but its row may be there: then it ends as an error. */
-  function abandon(requests: AdmissionRequest[]): void {
+  /**
+   * The callers were told that their calls did not run, but their rows may be there, or come yet: then they end as
+   * errors. Not before the statement is answered, or the ends would find no rows.
+   */
+  async function abandon(requests: AdmissionRequest[], unanswered: Promise<unknown>): Promise<void> {
+    abandoned += 1
+    await unanswered
+    abandoned -= 1
     for (const { id } of requests.flatMap(({ calls }) => calls)) {
-      if (closing.length >= MAX_ABANDONED) return
+      if (closing.length >= MAX_ABANDONED) break
       const call: CallToClose = {
         id,
         status: 'error',
@@ -148,11 +155,19 @@ export function createLedger(sql: Sql, options: LedgerOptions = {}): Ledger {
       }
       closing.push({ call, done: () => {} })
     }
+    if (closing.length > 0) scheduleCloses()
+    wake()
+  }
+
+  const isIdle = (): boolean =>
+    inFlight === 0 && waiting.length === 0 && closing.length === 0 && abandoned === 0
+  function wake(): void {
+    if (isIdle()) for (const done of idle.splice(0)) done()
   }
 
   const drained = (): Promise<void> =>
     new Promise((resolve) => {
-      if (inFlight === 0 && waiting.length === 0 && closing.length === 0) resolve()
+      if (isIdle()) resolve()
       else {
         idle.push(resolve)
         pump(true)

@@ -172,3 +172,32 @@ describe('when the database is lost between admission and session', () => {
     })
   }
 })
+
+it('closes a call whose caller was told 503, although its row comes later', async () => {
+  await using database = await createTestDatabase()
+  let release = (): void => {}
+  const gate = new Promise<void>((resolve) => (release = resolve))
+  /** The first statement is on its way for as long as the gate is shut. */
+  let first = true
+  const slow = new Proxy(database.sql, {
+    apply(target, self, args: unknown[]) {
+      const send = () => Reflect.apply(target as (...args: unknown[]) => Promise<unknown>, self, args)
+      if (!first) return send()
+      first = false
+      return gate.then(send)
+    },
+  })
+  const ledger = createLedger(slow, { maxWaitMs: 20 })
+  const request = requestBy(await callerNamed('late'))
+  await expect(ledger.admit(request)).rejects.toThrow(DatabaseUnavailableError)
+  release()
+  await ledger.drained()
+  const rows = await database.owner`select request_id, status, error_message from archon_mcp_requests`
+  expect([...rows]).toEqual([
+    {
+      request_id: request.calls[0]!.id,
+      status: 'error',
+      error_message: 'not run: the database was out of reach',
+    },
+  ])
+})
