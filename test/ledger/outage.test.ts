@@ -175,7 +175,7 @@ describe('when the database is lost between admission and session', () => {
 
 it('closes a call whose caller was told 503, although its row comes later', async () => {
   await using database = await createTestDatabase()
-  let release = (): void => {}
+  let release!: () => void
   const gate = new Promise<void>((resolve) => (release = resolve))
   /** The first statement is on its way for as long as the gate is shut. */
   let first = true
