@@ -27,6 +27,8 @@ export interface RateToPut extends AnyQuota {
   burst?: number
 }
 
+const list = (names: string[] | undefined): string | null => (names === undefined ? null : pgArray(names))
+
 /**
  * Creates or changes a quota, as an administrator does.
  * @param quota a rate where it says `windowSeconds`; else a budget, of requests in a day for everyone unless told.
@@ -41,7 +43,6 @@ export async function putQuota(
   const { scope = 'everyone', mode = 'enforce', warnAt = [0.8, 0.95] } = quota
   const rate = 'windowSeconds' in quota ? quota : null
   const budget = 'windowSeconds' in quota ? null : quota
-  const list = (names: string[] | undefined): string | null => (names === undefined ? null : pgArray(names))
   const [row] = await sql<{ id: string }[]>`
     select (put.quota).quota_id as id
     from archon_mcp_put_quota(
