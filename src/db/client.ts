@@ -78,8 +78,9 @@ type ArrayElement = string | number | bigint | boolean | Date | null
 // Quoted whatever they are, so that an element such as `null`, `a,b` or `{}` stays the text it is.
 function element(value: ArrayElement): string {
   if (value === null) return 'null'
-  const text = value instanceof Date ? value.toISOString() : String(value)
-  return `"${text.replaceAll(/["\\]/g, (character) => `\\${character}`)}"`
+  if (typeof value !== 'string') return `"${value instanceof Date ? value.toISOString() : String(value)}"`
+  const plain = !value.includes('"') && !value.includes('\\')
+  return `"${plain ? value : value.replaceAll(/["\\]/g, (character) => `\\${character}`)}"`
 }
 
 /**

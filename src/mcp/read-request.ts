@@ -2,6 +2,8 @@ import type { Context } from 'hono'
 
 /** Requests whose body was read, by what Hono made of them. */
 const read = new WeakMap<Context['req'], Request>()
+/** How to make such a request once more, with its body. */
+const makers = new WeakMap<Request, () => Request>()
 
 /**
  * The request as it came, for whoever needs no body: `c.req.raw` would be made for it, at 60 us on Node, which is a
@@ -9,11 +11,38 @@ const read = new WeakMap<Context['req'], Request>()
  */
 export const requestOf = (c: Context): Request => read.get(c.req) ?? c.req.raw
 
+const unread = (request: Request): Request => makers.get(request)!()
+
+/** A handler that is given the parsed body hardly looks at this one; should it, it finds it unread. */
+const UNREAD: PropertyDescriptorMap = {
+  bodyUsed: {
+    configurable: true,
+    get(this: Request) {
+      return unread(this).bodyUsed
+    },
+  },
+  body: {
+    configurable: true,
+    get(this: Request) {
+      return unread(this).body
+    },
+  },
+}
+for (const name of ['arrayBuffer', 'blob', 'bytes', 'clone', 'formData', 'json', 'text'] as const) {
+  UNREAD[name] = {
+    configurable: true,
+    value(this: Request) {
+      return unread(this)[name]()
+    },
+  }
+}
+
 /** Makes `c.req.raw` a request with the same body, once somebody asks for it. */
 export function offerAgain(c: Context, body: string): void {
   const request = c.req.raw
   let again: Request | undefined
   const make = (): Request => (again ??= new Request(request, { method: 'POST', body }))
+  makers.set(request, make)
   Object.defineProperty(c.req, 'raw', {
     configurable: true,
     enumerable: true,
@@ -23,16 +52,6 @@ export function offerAgain(c: Context, body: string): void {
       again = replaced
     },
   })
-  // A handler that is given the parsed body hardly looks at this one; should it, it finds it unread.
-  Object.defineProperties(request, {
-    bodyUsed: { configurable: true, get: () => again?.bodyUsed ?? false },
-    body: { configurable: true, get: () => make().body },
-    ...Object.fromEntries(
-      (['arrayBuffer', 'blob', 'bytes', 'clone', 'formData', 'json', 'text'] as const).map((name) => [
-        name,
-        { configurable: true, value: () => make()[name]() },
-      ]),
-    ),
-  })
+  Object.defineProperties(request, UNREAD)
   read.set(c.req, request)
 }
