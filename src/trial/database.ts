@@ -5,6 +5,7 @@ import { connect } from '../db/client.ts'
 import { migrate } from '../db/migrate.ts'
 import { currentOwner, takeOwnership, TrialInUse } from './owner.ts'
 import { startPostgres } from './postgres.ts'
+import { insertSampleData } from './sample-data.ts'
 
 /** Where the trial keeps everything, seen from the folder of the package. */
 export const TRIAL_FOLDER = '.data'
@@ -67,7 +68,9 @@ export async function useTrialServer(folder: string): Promise<TrialServer> {
 export async function prepareTrialDatabase(ownerUrl: string): Promise<TrialUrls> {
   const sql = connect(ownerUrl, { max: 1 })
   try {
-    await migrate(sql, { direction: 'up' })
+    const applied = await migrate(sql, { direction: 'up' })
+    // A new database alone: who removed the sample does not want it back.
+    if (applied.some((name) => name.startsWith('0001'))) await insertSampleData(sql)
     const password = randomBytes(24).toString('hex')
     const exists = await sql`select from pg_roles where rolname = ${APP_LOGIN}`
     // A statement that makes a role takes no parameters; name and password are plain letters and digits.
