@@ -23,6 +23,8 @@ create table archon_mcp_users (
   constraint archon_mcp_users_claimed_role check (claimed_role in ('member', 'manager', 'finance', 'admin')),
   constraint archon_mcp_users_assigned_role check (assigned_role in ('member', 'manager', 'finance', 'admin'))
 );
+-- Whose department is asked for at every look of a manager.
+create index archon_mcp_users_department on archon_mcp_users ((coalesce(assigned_department, claimed_department)));
 comment on table archon_mcp_users is 'one row for each (issuer, subject); its user_id is written once and never changes';
 
 revoke all on archon_mcp_users from public, anon, authenticated;

@@ -570,7 +570,7 @@ begin
     ), priced as (
       select ended.request_id, line.*,
              archon_mcp_priced(
-               line.model, line.prompt_tokens, line.completion_tokens, line.cached_tokens, ended.timestamp::date
+               line.model, line.prompt_tokens, line.completion_tokens, line.cached_tokens, (ended.timestamp at time zone 'UTC')::date
              ) as price
       from unnest(
         l_call, l_model, l_prompt_tokens, l_completion_tokens, l_cached_tokens, l_reasoning_tokens, l_cost
@@ -634,6 +634,8 @@ begin
           unpriced = ended.unpriced,
           tool_cost = ended.tool_cost,
           cost = least(ended.model_cost + ended.tool_cost, 9999999999),
+          -- What Archon's readers look at, and its column holds.
+          estimated_cost = round(least(ended.model_cost + ended.tool_cost, 9999), 6),
           counted = call.counted and not c_round[ended.place],
           hold_expires_at = null,
           hold_expired = false
@@ -1268,6 +1270,7 @@ begin
         hold_expired = true,
         completion_tokens = call.reserved_tokens,
         cost = call.reserved_cost,
+        estimated_cost = round(least(call.reserved_cost, 9999), 6),
         duration_ms = (extract(epoch from call.hold_expires_at - call.timestamp) * 1000)::integer,
         hold_expires_at = null
     from due

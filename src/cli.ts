@@ -1,10 +1,12 @@
 #!/usr/bin/env node
 import { tokenFaults } from './auth/token-options.ts'
 import { doctorCommand } from './cli-doctor.ts'
+import { pricesCommand } from './cli-prices.ts'
 import { quotaCommand } from './cli-quota.ts'
 import { parse, refuseMore, say, UsageError, variable, withDatabase } from './cli-run.ts'
 import { errorCode } from './db/client.ts'
 import { migrate, migrationStatus, printMigrations } from './db/migrate.ts'
+import { removeSampleData } from './trial/sample-data.ts'
 import { TRIAL_FOLDER } from './trial/database.ts'
 import { loadIdentity, mintToken, ROLES, type TrialIdentity } from './trial/identity.ts'
 
@@ -26,6 +28,18 @@ const USAGE = `Usage: mcp-user-context COMMAND
                                  create or change a rate
   quota remove ID
   quota preview ... [--days 30]  whom such a quota would have refused, options as of "quota set"
+  prices list [--model M] [--json]
+                                 what models and tools cost, and which models have no price; M is a part of a name
+  prices set --provider P --model M --input USD --output USD [--cached USD] [--date D] [--notes N]
+                                 what 1,000 tokens cost from a day of UTC on, today unless told otherwise
+  prices set --tool T --price USD [--from MOMENT] [--remark R]
+                                 what each call of a tool costs by itself, from now on unless told otherwise
+  prices sync [--dry-run] [--provider P]...
+                                 today's prices of @pydantic/genai-prices, those of the makers of models unless told
+                                 otherwise; the first provider that has a model counts, and nothing is overwritten
+  prices rerate --from D [--to D] [--model M]...
+                                 price recorded calls anew, up to and not with the second day, on the record
+  sample remove                  takes the trial's sample users away, with all that is theirs
   doctor --ledger [--fix]        whether every budget agrees with its calls; --fix sets right what does not
 
 DATABASE_URL names the database, with the owner's login; without it, the one of the trial in ${TRIAL_FOLDER}/.
@@ -96,10 +110,18 @@ async function tokenCommand(args: string[]): Promise<void> {
   say(await mintToken(identity(), { name, role, department: values.department, email: values.email }))
 }
 
+async function sampleCommand([action, ...rest]: string[]): Promise<void> {
+  if (action !== 'remove') throw new UsageError(`sample what? "${action ?? ''}" is not remove`)
+  refuseMore(rest)
+  return withDatabase(async (sql) => say(`Removed ${await removeSampleData(sql)} sample users`))
+}
+
 const COMMANDS: Record<string, (args: string[]) => Promise<void>> = {
   migrate: migrateCommand,
   token: tokenCommand,
   quota: quotaCommand,
+  prices: pricesCommand,
+  sample: sampleCommand,
   doctor: doctorCommand,
 }
 

@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createLedger } from '../src/ledger/ledger.ts'
+import { insertSampleData } from '../src/trial/sample-data.ts'
 import { createTestDatabase, type TestDatabase } from './support/database.ts'
 import { callerNamed, callOf, requestBy, success } from './support/ledger.ts'
 
@@ -152,4 +153,11 @@ describe('doctor', () => {
     expect(err).toContain(reason)
     expect(code).toBe(2)
   })
+})
+
+test('takes the sample data away by one command', async () => {
+  await insertSampleData(database.owner)
+  expect(await said('sample', 'remove')).toBe('Removed 30 sample users')
+  expect(await said('sample', 'remove')).toBe('Removed 0 sample users')
+  expect((await run('sample')).code).toBe(2)
 })

@@ -3,7 +3,7 @@ import { isBuiltin } from 'node:module'
 import { join, posix } from 'node:path'
 import { describe, expect, it } from 'vitest'
 
-const CLI = ['cli.ts', 'cli-run.ts', 'cli-quota.ts', 'cli-doctor.ts']
+const CLI = ['cli.ts', 'cli-run.ts', 'cli-quota.ts', 'cli-prices.ts', 'cli-doctor.ts']
 const ENTRIES = ['node.ts', 'bun.ts', 'worker.ts', ...CLI, 'server.ts']
 const MIDDLE = ['auth', 'sessions', 'limits', 'usage']
 const SHARED = [
@@ -288,9 +288,9 @@ describe('the house', () => {
     expect(houseFaults(new Map(files.map((file) => [file, read(`src/${file}`)])), DECLARED)).toEqual([])
   })
 
-  it('has four dependencies and one peer', () => {
+  it('has four dependencies, and a price book beside its one peer', () => {
     expect(namesOf('dependencies')).toEqual(['@hono/zod-validator', 'jose', 'postgres', 'zod'])
-    expect(namesOf('peerDependencies')).toEqual(['hono'])
+    expect(namesOf('peerDependencies')).toEqual(['@pydantic/genai-prices', 'hono'])
   })
 
   it('records no registry address in the lock, so that any mirror will do', () => {
