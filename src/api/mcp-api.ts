@@ -6,13 +6,20 @@ import { userContext } from '../auth/user-context.ts'
 import type { SqlSource } from '../db/client.ts'
 import { problem } from '../errors.ts'
 import { DEFAULT_TIMEOUT_SECONDS, type SessionRules } from '../sessions/life-cycle.ts'
+import { analytics } from './analytics.ts'
 import { clients } from './clients.ts'
+import { costs } from './costs.ts'
 import type { ApiEnv } from './env.ts'
+import { errors } from './errors.ts'
 import { failure } from './failure.ts'
 import { initialize } from './initialize.ts'
+import { logs } from './logs.ts'
 import { me } from './me.ts'
+import { pricing } from './pricing.ts'
 import { quotas } from './quotas.ts'
 import { sessions } from './sessions.ts'
+import { usage } from './usage.ts'
+import { users } from './users.ts'
 import { jsonBody } from './validate.ts'
 
 /** What `mcpApi()` needs: the options of `mcpUserContext()` will do. */
@@ -70,6 +77,13 @@ export function mcpApi(options: McpApiOptions): Hono<ApiEnv> {
   )
   api.route('/me', me(sql))
   api.route('/quotas', quotas(sql))
+  api.route('/pricing', pricing(sql))
+  api.route('/usage', usage(sql))
+  api.route('/analytics', analytics(sql))
+  api.route('/errors', errors(sql))
+  api.route('/logs', logs(sql))
+  api.route('/costs', costs(sql))
+  api.route('/users', users(sql))
   // Not notFound(), which an app that mounts this one does not see.
   api.all('*', () => problem({ code: 'not_found' }))
   return api

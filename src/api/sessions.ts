@@ -6,14 +6,16 @@ import { listSessionCalls, sessionSummary } from '../reports/calls.ts'
 import { countLiveClients } from '../reports/clients.ts'
 import { listDisconnected } from '../reports/disconnected.ts'
 import { type McpSession, sessionById } from '../reports/session.ts'
+import { sessionLines } from '../reports/session-csv.ts'
 import { sessionHealth } from '../reports/session-health.ts'
 import { listSessions } from '../reports/sessions.ts'
 import { type ReportCaller, readsCallsOf } from '../reports/visible-to.ts'
 import type { DisconnectReason } from '../sessions/life-cycle.ts'
 import { createSessionManager } from '../sessions/session-manager.ts'
 import { isUuid } from '../uuid.ts'
+import { csvResponse } from './csv.ts'
 import { type ApiEnv, callerOf } from './env.ts'
-import { SessionQuery } from './session-query.ts'
+import { SessionFileQuery } from './session-query.ts'
 import { countQuery, nextCursor, pageQuery, validate } from './validate.ts'
 
 const CallsQuery = z.object(pageQuery(100, 100))
@@ -40,10 +42,11 @@ function reasonToEnd({ role, userId }: ReportCaller, session: McpSession): Disco
 /** `/sessions`: who is there, who has gone, how they are doing; one session with its calls and totals; and its end. */
 export const sessions = (sql: SqlSource, { sessionTimeoutSeconds, uptimeSeconds }: ServerFacts) =>
   new Hono<ApiEnv>()
-    .get('/', validate('query', SessionQuery), async (c) => {
+    .get('/', validate('query', SessionFileQuery), async (c) => {
       const client = resolveSql(sql, c)
       const caller = callerOf(c)
-      const { filter, page } = c.req.valid('query')
+      const { filter, page, format } = c.req.valid('query')
+      if (format === 'csv') return csvResponse('sessions.csv', sessionLines(client, caller, filter))
       const [live, { sessions, total, next }] = await Promise.all([
         countLiveClients(client, caller),
         listSessions(client, caller, filter, page),

@@ -28,6 +28,17 @@ type Row = Position & { session_id: string; client_type: string }
 export const sessionOf = (row: { client_type: string }, ...hidden: string[]): unknown =>
   plain({ ...row, client_type: reportedClientType(row.client_type) }, 'micros', 'id', ...hidden)
 
+/** The condition that a caller may see a session and asks for it. It wants sessionsWithLife(). */
+export const isWanted = (
+  sql: Queryable,
+  caller: ReportCaller,
+  { status, userId, department }: SessionsFilter,
+) => sql`
+  ${visibleTo(sql, caller, 'session.user_id')}
+  and ${hasStatus(sql, status)}
+  ${userId === undefined ? sql`` : sql`and session.user_id = ${userId}`}
+  ${department === undefined ? sql`` : sql`and session.user_id in (${usersOfDepartment(sql, department)})`}`
+
 /**
  * A page of the sessions that a caller may see, latest activity first.
  * @param columns what to tell of each.
@@ -37,14 +48,10 @@ export async function pageOfSessions(
   sql: Queryable,
   columns: Columns,
   caller: ReportCaller,
-  { status, userId, department }: SessionsFilter,
+  filter: SessionsFilter,
   { limit, after }: PageRequest,
 ): Promise<{ rows: unknown[]; total: number; next: Position | null }> {
-  const wanted = sql`
-    ${visibleTo(sql, caller, 'session.user_id')}
-    and ${hasStatus(sql, status)}
-    ${userId === undefined ? sql`` : sql`and session.user_id = ${userId}`}
-    ${department === undefined ? sql`` : sql`and session.user_id in (${usersOfDepartment(sql, department)})`}`
+  const wanted = isWanted(sql, caller, filter)
   // One statement, so that page and total are of one moment. A page without rows still has a total.
   const found = await sql<({ total: string } & (Row | { [K in keyof Row]: null }))[]>`
     select totals.total, page.*

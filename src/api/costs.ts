@@ -1,0 +1,44 @@
+import { Hono } from 'hono'
+import * as z from 'zod'
+import { resolveSql, type SqlSource } from '../db/client.ts'
+import { costLines } from '../reports/cost-csv.ts'
+import { COST_GROUPS, type CostGroup, costsBy } from '../reports/costs.ts'
+import { dayOf, type Period } from '../reports/period.ts'
+import { csvResponse, formatQuery } from './csv.ts'
+import { type ApiEnv, callerOf } from './env.ts'
+import { faulty, periodQuery, type QueryFault, readPeriod } from './period-query.ts'
+import { label, uuid, validate } from './validate.ts'
+
+const CostsQuery = z.object({
+  group_by: z.enum(COST_GROUPS),
+  ...periodQuery,
+  user_id: uuid.toLowerCase().optional(),
+  department: label.optional(),
+  format: formatQuery,
+})
+
+const MOST_ROWS = 10_000
+const HOURS: Partial<Record<CostGroup, number>> = { day: 24, hour: 1 }
+
+/** Days and hours have a row each, whether there was a call or not. */
+function lengthFault(group: CostGroup, { start, end }: Period): QueryFault | null {
+  const hours = HOURS[group]
+  if (hours === undefined || end.getTime() - start.getTime() <= hours * 3_600_000 * MOST_ROWS) return null
+  return { path: 'from', message: `the period has more than ${MOST_ROWS} ${group}s` }
+}
+
+/** `/costs`: what calls of a period cost, by whichever group; as a file for spreadsheets too. */
+export const costs = (sql: SqlSource) =>
+  new Hono<ApiEnv>().get('/', validate('query', CostsQuery), async (c) => {
+    const { group_by: group, from, to, timezone, user_id: userId, department, format } = c.req.valid('query')
+    const client = resolveSql(sql, c)
+    const read = await readPeriod(client, { from, to, timezone })
+    if ('fault' in read) return faulty(read.fault)
+    const fault = lengthFault(group, read.period)
+    if (fault !== null) return faulty(fault)
+    const report = await costsBy(client, callerOf(c), group, read.period, { userId, department })
+    if (format === 'json') return c.json(report)
+    const { start, end } = read.period
+    const days = [start, new Date(end.getTime() - 1)].map((moment) => dayOf(moment, timezone))
+    return csvResponse(`costs-by-${group}-${days.join('-to-')}.csv`, costLines(report))
+  })

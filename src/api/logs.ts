@@ -1,0 +1,69 @@
+import { Hono } from 'hono'
+import * as z from 'zod'
+import { resolveSql, type Sql, type SqlSource } from '../db/client.ts'
+import { listLogs, logLines } from '../reports/logs.ts'
+import type { CallsFilter } from '../reports/logs-rows.ts'
+import type { Period } from '../reports/period.ts'
+import { csvResponse, formatQuery } from './csv.ts'
+import { type ApiEnv, callerOf } from './env.ts'
+import { faulty, periodQuery, type QueryFault, readPeriod } from './period-query.ts'
+import { label, nextCursor, pageQuery, uuid, validate } from './validate.ts'
+
+/** The part of a query that says whose calls, which, and of when. */
+export const callsQuery = {
+  session_id: uuid.optional(),
+  user_id: uuid.optional(),
+  tool: label.optional(),
+  ...periodQuery,
+}
+
+const FIRST = new Date(0)
+
+/** The same as reports take it; `period` is left out for all time. */
+export async function readCallsFilter(
+  sql: Sql,
+  { session_id, user_id, tool, ...when }: z.output<z.ZodObject<typeof callsQuery>>,
+): Promise<{ filter: CallsFilter; period: Period | undefined } | { fault: QueryFault }> {
+  const filter = { sessionId: session_id, userId: user_id, tool }
+  if (when.from === undefined && when.to === undefined) return { filter, period: undefined }
+  const read = await readPeriod(sql, when, FIRST)
+  return 'fault' in read ? read : { filter: { ...filter, period: read.period }, period: read.period }
+}
+
+const LogsQuery = z
+  .object({
+    level: z.enum(['info', 'warning', 'error', 'all']).default('all'),
+    // An empty field of a form searches for nothing.
+    search: label.or(z.literal('').transform(() => undefined)).optional(),
+    ...callsQuery,
+    ...pageQuery(1000, 100),
+    offset: z
+      .string()
+      .regex(/^\d{1,9}$/, 'must be a whole number')
+      .transform(Number)
+      .default(0),
+    format: formatQuery,
+  })
+  .refine(({ offset, cursor }) => offset === 0 || cursor === undefined, {
+    path: ['offset'],
+    message: 'does not go with a cursor',
+  })
+
+/** `/logs`: the calls that the caller may read, as a page or, as CSV, all that match. */
+export const logs = (sql: SqlSource) =>
+  new Hono<ApiEnv>().get('/', validate('query', LogsQuery), async (c) => {
+    const client = resolveSql(sql, c)
+    const caller = callerOf(c)
+    const { level, search, limit, cursor, offset, format, ...query } = c.req.valid('query')
+    const read = await readCallsFilter(client, query)
+    if ('fault' in read) return faulty(read.fault)
+    const filter = { ...read.filter, level, search }
+    if (format === 'csv') return csvResponse('calls.csv', logLines(client, caller, filter, read.period))
+    const page = { limit, after: cursor ?? null }
+    const { logs, total, next } = await listLogs(client, caller, filter, page, offset)
+    return c.json({
+      logs,
+      pagination: { total, limit, offset, has_more: next !== null },
+      ...nextCursor(next),
+    })
+  })

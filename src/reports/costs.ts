@@ -1,0 +1,127 @@
+import type { Queryable } from '../db/client.ts'
+import { type CallSums, sumsOf, type SumsRow } from './call-sums.ts'
+import { clientTypeColumn } from './client-types.ts'
+import { partsByColumn, partsByModel, partsByTime, type SqlFragment } from './cost-parts.ts'
+import { type Period, type ToldPeriod, toldPeriod } from './period.ts'
+import { plain } from './plain.ts'
+import { departmentOf, emailOf, nameOf } from './user-names.ts'
+import { toolOf } from './usage-columns.ts'
+import { type ReportCaller, visibleTo } from './visible-to.ts'
+
+export const COST_GROUPS = ['user', 'department', 'client', 'tool', 'model', 'day', 'hour'] as const
+export type CostGroup = (typeof COST_GROUPS)[number]
+
+/** Whose calls to count. */
+export interface CostFilter {
+  userId?: string | undefined
+  /** That of the call at its time. */
+  department?: string | undefined
+}
+
+/** What one group cost. */
+export interface CostRow extends CallSums {
+  /**
+   * A user's id, a department, a type of client, a tool (or the method of what is no tool), a model, a day
+   * (`2026-10-01`), or the moment at which an hour begins; null for what belongs to none.
+   */
+  key: string | null
+  /** Where people read something else than the key. */
+  label?: string
+  /** Of a user: as they are now. */
+  email?: string
+  name?: string
+  department?: string
+}
+
+/** What calls of a period cost, by group. */
+export interface CostReport {
+  period: ToldPeriod
+  group_by: CostGroup
+  /** A call may stand in several rows: their calls add up to more than the total. */
+  calls_overlap?: true
+  rows: CostRow[]
+  total: CallSums
+}
+
+/** What stands in a row without a key. */
+const NOBODYS: Partial<Record<CostGroup, string>> = {
+  user: 'Unknown user',
+  department: 'No department',
+  model: "tools' own prices and unreported",
+}
+
+/** The calls of a period that a caller may see sums of. */
+const callsOf = (
+  sql: Queryable,
+  caller: ReportCaller,
+  { start, end }: Period,
+  { userId, department }: CostFilter,
+) => sql`
+  archon_mcp_requests as call
+  where call.status <> 'open'
+    and call.timestamp >= ${start} and call.timestamp < ${end}
+    and ${visibleTo(sql, caller, 'call.user_id')}
+    ${userId === undefined ? sql`` : sql`and call.user_id = ${userId}`}
+    ${department === undefined ? sql`` : sql`and call.department = ${department}`}`
+
+function partsBy(sql: Queryable, group: CostGroup, period: Period, calls: SqlFragment) {
+  switch (group) {
+    case 'user':
+      return partsByColumn(sql, sql`call.user_id::text`, calls)
+    case 'department':
+      return partsByColumn(sql, sql`call.department`, calls)
+    case 'client':
+      return partsByColumn(sql, clientTypeColumn(sql, 'call.client_type'), calls)
+    case 'tool':
+      return partsByColumn(sql, toolOf(sql), calls)
+    case 'model':
+      return partsByModel(sql, calls)
+    case 'day':
+    case 'hour':
+      return partsByTime(sql, group, period, calls)
+  }
+}
+
+const whoIs = (sql: Queryable) => sql`
+  select ${emailOf(sql, 'who.user_id')} as email, ${nameOf(sql, 'who.user_id')} as name,
+         ${departmentOf(sql)} as department
+  from (select part.key::uuid as user_id) as who
+  left join archon_mcp_users as known on known.user_id = who.user_id`
+
+const nobody = (sql: Queryable) =>
+  sql`select null::text as email, null::text as name, null::text as department`
+
+type Row = SumsRow & Omit<CostRow, keyof CallSums> & { is_total: boolean }
+
+function rowOf({ key, label, email, name, department, ...sums }: Row, group: CostGroup): CostRow {
+  const shown = label ?? (key === null ? NOBODYS[group] : group === 'user' ? (name ?? email) : null)
+  return { key, ...(plain({ label: shown ?? null, email, name, department }) as object), ...sumsOf(sums) }
+}
+
+/**
+ * What did calls cost, by user, department, client, tool, model, day or hour? The dearest group first; days and hours
+ * in their order, with those that had no call. One statement, so that the rows add up to the total.
+ */
+export async function costsBy(
+  sql: Queryable,
+  caller: ReportCaller,
+  group: CostGroup,
+  period: Period,
+  filter: CostFilter = {},
+): Promise<CostReport> {
+  const inOrder = group === 'day' || group === 'hour'
+  const parts = await sql<Row[]>`
+    select part.*, named.*
+    from (${partsBy(sql, group, period, callsOf(sql, caller, period, filter))}) as part
+    left join lateral (${group === 'user' ? whoIs(sql) : nobody(sql)}) as named on true
+    order by part.is_total desc, ${inOrder ? sql`part.key` : sql`part.cost desc, part.calls desc, part.key`}`
+  // Without a call there is a total all the same.
+  const [total, ...rows] = [...parts] as [Row, ...Row[]]
+  return {
+    period: toldPeriod(period),
+    group_by: group,
+    ...(group === 'model' ? { calls_overlap: true } : {}),
+    rows: rows.map((row) => rowOf(row, group)),
+    total: sumsOf(total),
+  }
+}

@@ -1,0 +1,113 @@
+import type { Queryable } from '../db/client.ts'
+import { periodLine } from './cost-csv.ts'
+import { type CsvCell, csvRow } from './csv.ts'
+import {
+  type CallRow,
+  callOf,
+  type CallsFilter,
+  callsWithUser,
+  type LoggedCall,
+  type LogLevel,
+  matches,
+  pageOfCalls,
+} from './logs-rows.ts'
+import { type Period, toldPeriod } from './period.ts'
+import { cutPage, type PageRequest, type Position } from './position.ts'
+import type { ReportCaller } from './visible-to.ts'
+
+/** Which calls to list. */
+export interface LogsFilter extends CallsFilter {
+  level: LogLevel | 'all'
+}
+
+const STATUS = { info: 'success', warning: 'timeout', error: 'error' } as const
+
+function wantedBy(sql: Queryable, caller: ReportCaller, { level, ...filter }: LogsFilter) {
+  const wanted = matches(sql, caller, filter)
+  return level === 'all' ? wanted : sql`${wanted} and call.status = ${STATUS[level]}`
+}
+
+/**
+ * Which calls were made? Newest first; open ones have no outcome yet and are left out.
+ * @param offset how many to skip, as Archon pages: what comes in between shifts them. A position does not.
+ * @returns a page of them, and how many match in all.
+ */
+export async function listLogs(
+  sql: Queryable,
+  caller: ReportCaller,
+  filter: LogsFilter,
+  page: PageRequest,
+  offset = 0,
+): Promise<{ logs: LoggedCall[]; total: number; next: Position | null }> {
+  const wanted = wantedBy(sql, caller, filter)
+  // One statement, so that page and total are of one moment. A page without rows still has a total.
+  const found = await sql<({ total: number } & CallRow)[]>`
+    select totals.total, page.*
+    from (select count(*)::float8 as total from ${callsWithUser(sql)} where ${wanted}) as totals
+    left join (${pageOfCalls(sql, wanted, page, offset)}) as page on true
+    order by page.micros desc, page.id desc`
+  const { rows, next } = cutPage(
+    found.filter(({ request_id }) => request_id !== null),
+    page.limit,
+  )
+  return { logs: rows.map((row) => callOf(row, 'total')), total: found[0]?.total ?? 0, next }
+}
+
+const CSV_PAGE = 1000
+
+/** Before every call. */
+const ALWAYS = new Date(0)
+
+const CSV_COLUMNS = [
+  'request_id',
+  'timestamp',
+  'level',
+  'status',
+  'kind',
+  'method',
+  'tool_name',
+  'session_id',
+  'user_id',
+  'user_email',
+  'user_name',
+  'department',
+  'client_type',
+  'duration_ms',
+  'prompt_tokens',
+  'completion_tokens',
+  'total_tokens',
+  'cost',
+  'estimated_cost',
+  'error_message',
+] as const satisfies (keyof LoggedCall)[]
+
+/**
+ * The same calls as CSV: a line for each, then how many they are, then the period. Read in steps, so that neither
+ * memory nor a connection is held while somebody reads slowly.
+ * @param period left out for all up to now; what begins meanwhile is not in the file.
+ */
+export async function* logLines(
+  sql: Queryable,
+  caller: ReportCaller,
+  filter: LogsFilter,
+  period?: Period,
+): AsyncGenerator<string> {
+  const line = (row: Partial<Record<string, CsvCell>>): string =>
+    csvRow(CSV_COLUMNS.map((column) => row[column] ?? null))
+  const [{ now }] = await sql<[{ now: Date }]>`select now()`
+  const wanted = wantedBy(sql, caller, { ...filter, period: period ?? { start: ALWAYS, end: now } })
+  yield csvRow(CSV_COLUMNS)
+  let calls = 0
+  let after: Position | null = null
+  do {
+    const found: CallRow[] = await pageOfCalls(sql, wanted, { limit: CSV_PAGE, after })
+    const { rows, next } = cutPage(found, CSV_PAGE)
+    for (const row of rows) yield line({ ...callOf(row) })
+    calls += rows.length
+    after = next
+  } while (after !== null)
+  yield csvRow(['Total', calls, ...Array<null>(CSV_COLUMNS.length - 2).fill(null)])
+  const told =
+    period === undefined ? { start: null, end: now.toISOString(), timezone: 'UTC' } : toldPeriod(period)
+  yield periodLine(told, CSV_COLUMNS.length)
+}

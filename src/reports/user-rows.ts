@@ -1,0 +1,129 @@
+import type { Queryable } from '../db/client.ts'
+import { sumsOfCalls } from './call-sums.ts'
+import type { SqlFragment } from './cost-parts.ts'
+import type { Period } from './period.ts'
+import { hasStatus, sessionsWithLife } from './session-life.ts'
+import { departmentOf, emailOf, nameOf, roleOf } from './user-names.ts'
+import { type ReportCaller, visibleTo } from './visible-to.ts'
+
+export const USER_SORTS = ['cost', 'calls', 'tokens', 'last_activity', 'name'] as const
+export type UserSort = (typeof USER_SORTS)[number]
+
+/** Which users, and in which order. */
+export interface UsersFilter {
+  userId?: string | undefined
+  /** A part of the e-mail or the name, in any case; or the whole id. */
+  search?: string | undefined
+  /** Where they work now. */
+  department?: string | undefined
+  sort?: UserSort
+}
+
+/** The condition that a session lived in a period, whenever it began. It wants sessionsWithLife(). */
+export const livedIn = (sql: Queryable, { start, end }: Period) => sql`
+  (session.connected_at < ${end} and coalesce(life.ended_at, 'infinity') >= ${start})`
+
+/** When a user was last seen, in a session or by a call outside of any. */
+export const lastActivityOf = (sql: Queryable, row: string) => sql`
+  greatest(${sql(`${row}.last_session`)}, (
+    select call.timestamp from archon_mcp_requests as call
+    where call.user_id = ${sql(`${row}.user_id`)} order by call.timestamp desc limit 1
+  ))`
+
+/** When a user was seen first. */
+export const firstSeenOf = (sql: Queryable, row: string) => sql`
+  least(${sql(`${row}.created_at`)}, ${sql(`${row}.first_session`)}, (
+    select call.timestamp from archon_mcp_requests as call
+    where call.user_id = ${sql(`${row}.user_id`)} order by call.timestamp limit 1
+  ))`
+
+const asPattern = (search: string): string => `%${search.replaceAll(/[\\%_]/g, '\\$&')}%`
+
+function isWanted(sql: Queryable, { search, department }: UsersFilter) {
+  return sql`
+    true
+    ${
+      search === undefined
+        ? sql``
+        : sql`and (
+            person.email ilike ${asPattern(search)} or person.name ilike ${asPattern(search)}
+            or person.user_id::text = ${search.toLowerCase()}
+          )`
+    }
+    ${department === undefined ? sql`` : sql`and person.department = ${department}`}`
+}
+
+function orderOf(sql: Queryable, sort: UserSort) {
+  switch (sort) {
+    case 'cost':
+      return sql`person.cost desc`
+    case 'calls':
+      return sql`person.calls desc`
+    case 'tokens':
+      return sql`person.prompt_tokens + person.completion_tokens desc`
+    case 'last_activity':
+      return sql`${lastActivityOf(sql, 'person')} desc nulls last`
+    case 'name':
+      return sql`lower(coalesce(person.name, person.email)) nulls last`
+  }
+}
+
+/**
+ * The users that a caller may see and asks for, with what they did in a period and their place in the order: a query
+ * to select from. Users whom Archon knew alone are among them.
+ */
+export function rankedUsers(sql: Queryable, caller: ReportCaller, filter: UsersFilter, period: Period) {
+  const { userId, sort = 'cost' } = filter
+  const mayBe = (owner: string): SqlFragment => sql`
+    ${visibleTo(sql, caller, owner)} ${userId === undefined ? sql`` : sql`and ${sql(owner)} = ${userId}`}`
+  return sql`
+    with counted as (
+      select call.user_id, ${sumsOfCalls(sql)}
+      from archon_mcp_requests as call
+      where call.status <> 'open'
+        and call.user_id is not null
+        and call.timestamp >= ${period.start} and call.timestamp < ${period.end}
+        and ${mayBe('call.user_id')}
+      group by call.user_id
+    ), seen as (
+      select session.user_id, min(session.connected_at) as first_session, max(session.last_activity) as last_session,
+             count(*) filter (where ${livedIn(sql, period)}) as total_sessions,
+             count(*) filter (where ${livedIn(sql, period)} and ${hasStatus(sql, 'live')}) as active_sessions
+      from ${sessionsWithLife(sql)}
+      where session.user_id is not null
+        and ${mayBe('session.user_id')}
+      group by session.user_id
+    ), active as (
+      -- Added up rather than joined: of joins of sums the planner expects millions of rows.
+      select part.user_id, min(part.first_session) as first_session, max(part.last_session) as last_session,
+             coalesce(max(part.total_sessions), 0) as total_sessions,
+             coalesce(max(part.active_sessions), 0) as active_sessions, coalesce(max(part.calls), 0) as calls,
+             coalesce(max(part.prompt_tokens), 0) as prompt_tokens,
+             coalesce(max(part.completion_tokens), 0) as completion_tokens, coalesce(max(part.cost), 0) as cost
+      from (
+        select known.user_id, null::timestamptz as first_session, null::timestamptz as last_session,
+               null::bigint as total_sessions, null::bigint as active_sessions, null::bigint as calls,
+               null::bigint as prompt_tokens, null::bigint as completion_tokens, null::numeric as cost
+        from archon_mcp_users as known
+        where ${mayBe('known.user_id')}
+        union all
+        select seen.user_id, seen.first_session, seen.last_session, seen.total_sessions, seen.active_sessions,
+               null, null, null, null
+        from seen
+        union all
+        select counted.user_id, null, null, null, null, counted.calls, counted.prompt_tokens,
+               counted.completion_tokens, counted.cost
+        from counted
+      ) as part
+      group by part.user_id
+    ), person as (
+      select active.*, ${emailOf(sql, 'active.user_id')} as email, ${nameOf(sql, 'active.user_id')} as name,
+             ${departmentOf(sql)} as department, ${roleOf(sql)} as role, known.blocked_at is not null as blocked,
+             known.assigned_department, known.assigned_role, known.revoked_at, known.created_at
+      from active
+      left join archon_mcp_users as known on known.user_id = active.user_id
+    )
+    select person.*, row_number() over (order by ${orderOf(sql, sort)}, person.user_id) as place
+    from person
+    where ${isWanted(sql, filter)}`
+}
