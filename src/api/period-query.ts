@@ -20,8 +20,9 @@ export const timezoneQuery = z
   .refine(isZone, 'is not a time zone that is known')
   .default('UTC')
 
-/** The years that both JavaScript and Postgres can tell. */
-const inReach = (text: string): boolean => text >= '1970' && !Number.isNaN(Date.parse(text))
+/** The years that both JavaScript and Postgres can tell in four digits, in whatever zone. */
+const LAST_MOMENT = Date.UTC(9999, 11, 31)
+const inReach = (text: string): boolean => text >= '1970' && Date.parse(text) < LAST_MOMENT
 
 /** A moment, or a date such as `2026-10-01`, which stays text: it is the zone that says when that day begins. */
 const edge = z

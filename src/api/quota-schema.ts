@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import type { QuotaDefinition } from '../limits/quotas.ts'
 import { isUuid } from '../uuid.ts'
+import { timezoneQuery } from './period-query.ts'
 import { label, uuid } from './validate.ts'
 
 export const QUOTA_SCOPES = ['user', 'department', 'everyone', 'each_user', 'each_department'] as const
@@ -25,7 +26,7 @@ const Budget = z.strictObject({
   kind: z.literal('budget').default('budget'),
   metric: z.enum(['requests', 'tokens', 'cost']),
   window: z.enum(['minute', 'hour', 'day', 'week', 'month', 'total']),
-  timezone: label.default('UTC'),
+  timezone: timezoneQuery,
   anchor: z
     .strictObject({
       day_of_week: z.int().min(1).max(7).optional(),

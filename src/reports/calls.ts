@@ -1,4 +1,5 @@
 import type { Queryable } from '../db/client.ts'
+import { costOfCall } from './call-sums.ts'
 import { plain } from './plain.ts'
 import { comesAfter, cutPage, type PageRequest, type Position, positionColumns } from './position.ts'
 import { callsVisibleTo, type ReportCaller, visibleTo } from './visible-to.ts'
@@ -35,10 +36,6 @@ export interface CallsSummary {
   total_cost: string
 }
 
-/** What a call cost. Other writers know only the rounded column; the exact one is then the default, 0. */
-const costOf = (sql: Queryable) =>
-  sql`case when call.kind is null then coalesce(call.estimated_cost, 0) else call.cost end`
-
 /** What did the calls of a session use, all together? Open ones have used nothing yet and are not counted. */
 export async function sessionSummary(
   sql: Queryable,
@@ -49,7 +46,7 @@ export async function sessionSummary(
     select count(*) as total_requests,
            coalesce(sum(call.prompt_tokens), 0) as total_prompt_tokens,
            coalesce(sum(call.completion_tokens), 0) as total_completion_tokens,
-           trim_scale(coalesce(sum(${costOf(sql)}), 0)) as total_cost
+           trim_scale(coalesce(sum(${costOfCall(sql)}), 0)) as total_cost
     from archon_mcp_requests as call
     join archon_mcp_sessions as session on session.session_id = call.session_id
     where call.session_id = ${sessionId}
@@ -80,8 +77,8 @@ export async function listSessionCalls(
            coalesce(call.prompt_tokens, 0) as prompt_tokens,
            coalesce(call.completion_tokens, 0) as completion_tokens,
            coalesce(call.prompt_tokens, 0) + coalesce(call.completion_tokens, 0) as total_tokens,
-           trim_scale(${costOf(sql)}) as cost,
-           trim_scale(round(${costOf(sql)}, 6)) as estimated_cost,
+           trim_scale(${costOfCall(sql)}) as cost,
+           trim_scale(round(${costOfCall(sql)}, 6)) as estimated_cost,
            ${positionColumns(sql, 'call.timestamp', 'call.request_id')}
     from archon_mcp_requests as call
     join archon_mcp_sessions as session on session.session_id = call.session_id

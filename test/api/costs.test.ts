@@ -286,6 +286,7 @@ describe('GET /costs: the period', () => {
     ['group_by=user&to=2026-13-01', 'to'],
     ['group_by=user&from=2026-10-02&to=2026-10-02', 'to'],
     ['group_by=user&from=9999-01-01', 'from'],
+    ['group_by=user&to=9999-12-31T23:59:59-14:00', 'to'],
     ['group_by=user&timezone=Mars/Olympus', 'timezone'],
     ['group_by=user&timezone=CET', 'timezone'],
     ['group_by=user&timezone=FOO-5', 'timezone'],

@@ -78,12 +78,8 @@ describe('GET /sessions as CSV', () => {
     const { header, rows, period } = await file(admin, '&status_filter=all&limit=1')
     expect(rows).toHaveLength(2101)
     expect(new Set(rows.map(({ session_id }) => session_id)).size).toBe(2101)
-    expect(rows.map(({ connected_at }) => connected_at)).toEqual(
-      rows
-        .map(({ connected_at }) => connected_at)
-        .toSorted()
-        .toReversed(),
-    )
+    const begun = rows.map(({ connected_at = '' }) => Date.parse(connected_at))
+    expect(begun).toEqual(begun.toSorted((a, b) => b - a))
     expect(rows[0]).toMatchObject({
       user_name: `'=Alice, "the"\nfirst`,
       client_type: 'Claude',

@@ -100,7 +100,7 @@ describe('a fault', () => {
     [{ anchor: { day: 1 } }, 'anchor'],
     [{ window: 'hour', anchor: { hour: 1 } }, 'anchor.hour'],
     [{ window: 'day', anchor: { hour: 24 } }, 'anchor.hour'],
-    [{ timezone: '' }, 'timezone'],
+    [{ timezone: 'CET' }, 'timezone'],
     [{ tools: [] }, 'tools'],
     [{ tools: ['a\0b'] }, 'tools.0'],
     [{ models: [] }, 'models'],
