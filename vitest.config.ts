@@ -9,6 +9,8 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 30_000,
     isolate: false,
+    // Much of the time is spent waiting for Postgres and for processes: the default leaves one of two cores idle.
+    maxWorkers: 3,
     globalSetup: ['./test/support/global-setup.ts'],
     projects: [
       {
