@@ -325,7 +325,8 @@ class World {
       case 'renew':
         if (call === undefined) return
         await ledger.renew([{ id: call.id, holdSeconds: 100 }])
-        if (call.used === null) call.expires = now.getTime() + 100_000
+        // Never sooner than before: a tool may hold its call for longer than its stream asks for.
+        if (call.used === null) call.expires = Math.max(call.expires, now.getTime() + 100_000)
         return
       case 'close': {
         if (call === undefined) return

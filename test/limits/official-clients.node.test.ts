@@ -88,8 +88,8 @@ beforeAll(async () => {
   served = await serveHere(() => {
     const app = new Hono()
     for (const onLimit of MODES) {
-      app.mount(`/${onLimit}`, mcpApp(database.sql, { onLimit }).fetch)
-      app.mount(`/closed/${onLimit}`, mcpApp(closed.sql, { onLimit }).fetch)
+      app.route(`/${onLimit}`, mcpApp(database.sql, { onLimit }))
+      app.route(`/closed/${onLimit}`, mcpApp(closed.sql, { onLimit }))
     }
     return app.fetch
   })
