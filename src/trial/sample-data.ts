@@ -102,7 +102,7 @@ const USAGE = `
 
 const COSTS = `
   update archon_mcp_requests as call
-  set cost = line.cost, estimated_cost = round(line.cost, 6)
+  set cost = line.cost, estimated_cost = round(line.cost, 6), reserved_cost = line.cost, reserved_tokens = call.total_tokens
   from archon_mcp_usage as line, archon_mcp_users as known
   where line.request_id = call.request_id
     and known.user_id = call.user_id

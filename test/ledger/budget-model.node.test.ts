@@ -9,6 +9,7 @@ import type {
   LedgerCaller,
   QuotaMetric,
   QuotaScope,
+  QuotaWindow,
 } from '../../src/ledger/types.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { callerNamed, callOf, requestBy, success, JUDGED } from '../support/ledger.ts'
@@ -22,8 +23,7 @@ const SEQUENCES = Number(process.env['RUNS'] ?? 2000)
 const WORLDS = 100
 
 const START = Date.parse('2026-03-10T23:50:00Z')
-const LENGTHS = { minute: 60_000, hour: 3_600_000, day: 86_400_000, total: Infinity }
-type ModelWindow = keyof typeof LENGTHS
+const LENGTHS = { minute: 60_000, hour: 3_600_000, day: 86_400_000, week: 7 * 86_400_000 }
 /** Costs are counted in whole hundredths of a cent. */
 const dollars = (cost: number): string => (cost / 10_000).toFixed(4)
 
@@ -32,7 +32,7 @@ interface ModelQuota {
   scope: QuotaScope
   subject: string | null
   metric: QuotaMetric
-  window: ModelWindow
+  window: QuotaWindow
   limit: number
   tools: string[] | null
   models: string[] | null
@@ -61,11 +61,16 @@ interface ModelCall {
   expired: boolean
 }
 
-const windowAt = (window: ModelWindow, at: number): { start: number; end: number } => {
-  const length = LENGTHS[window]
-  if (length === Infinity) return { start: -Infinity, end: Infinity }
-  const start = Math.floor(at / length) * length
-  return { start, end: start + length }
+/** Of UTC, without an anchor: test/limits/windows.test.ts is about calendars. */
+const windowAt = (window: QuotaWindow, at: number): { start: number; end: number } => {
+  if (window === 'total') return { start: -Infinity, end: Infinity }
+  if (window === 'month') {
+    const [year, month] = [new Date(at).getUTCFullYear(), new Date(at).getUTCMonth()]
+    return { start: Date.UTC(year, month), end: Date.UTC(year, month + 1) }
+  }
+  const monday = Date.UTC(1970, 0, 5)
+  const start = at - ((at - monday) % LENGTHS[window])
+  return { start, end: start + LENGTHS[window] }
 }
 
 const sum = (amounts: number[]): number => amounts.reduce((total, amount) => total + amount, 0)
@@ -176,7 +181,7 @@ interface QuotaDraw {
   scope: QuotaScope
   whom: number
   metric: QuotaMetric
-  window: ModelWindow
+  window: QuotaWindow
   limit: number
   tools: 0 | 1 | 2
   models: boolean
@@ -203,7 +208,7 @@ const quotaDraw: fc.Arbitrary<QuotaDraw> = fc.record({
   scope: fc.constantFrom<QuotaScope>('user', 'department', 'everyone', 'each_user', 'each_department'),
   whom: fc.nat(2),
   metric: fc.constantFrom<QuotaMetric>('requests', 'tokens', 'cost'),
-  window: fc.constantFrom<ModelWindow>('minute', 'hour', 'day', 'total'),
+  window: fc.constantFrom<QuotaWindow>('minute', 'hour', 'day', 'week', 'month', 'total'),
   limit: fc.nat(60),
   tools: fc.constantFrom(0, 1, 2),
   models: often(false, true),
@@ -483,7 +488,7 @@ interface BudgetSeen {
 }
 
 /** Every budget of the database is as its world has it, and as its calls have it. */
-async function compare(worlds: World[]): Promise<void> {
+async function compare(worlds: Pick<World, 'model'>[]): Promise<void> {
   const rows = await database.sql<BudgetSeen[]>`
     select quota_id, holder, extract(epoch from starts_at)::float8 * 1000 as starts_at, used::text, held::text, excess::text,
            excess_calls::integer
@@ -553,3 +558,161 @@ it('two instances keep budgets through any sequence of events as one simple mode
     },
   )
 }, 180_000)
+
+/** Numbers that look random, and are the same for a seed. */
+function numbers(seed: number): (below: number) => number {
+  let state = seed
+  return (below) => {
+    state = (state * 1_103_515_245 + 12_345) % 2_147_483_648
+    return Math.floor((state / 2_147_483_648) * below)
+  }
+}
+
+/** All scopes, metrics and windows, and all ways to narrow them. */
+function trafficQuotas(user: LedgerCaller): ModelQuota[] {
+  const quota = (
+    scope: QuotaScope,
+    metric: QuotaMetric,
+    window: QuotaWindow,
+    limit: number,
+    more: Partial<ModelQuota> = {},
+  ): ModelQuota => {
+    const rest = { subject: null, tools: null, models: null, mode: 'enforce' as const }
+    return { id: crypto.randomUUID(), scope, metric, window, limit, ...rest, ...more }
+  }
+  return [
+    quota('everyone', 'requests', 'minute', 30),
+    quota('everyone', 'tokens', 'hour', 9000),
+    quota('everyone', 'cost', 'total', 20_000),
+    quota('everyone', 'cost', 'month', 10, { mode: 'observe' }),
+    quota('each_user', 'requests', 'hour', 60),
+    quota('user', 'requests', 'hour', 80, { subject: user.firstId }),
+    quota('each_user', 'tokens', 'minute', 50),
+    quota('each_user', 'tokens', 'day', 1000, { models: ['large'] }),
+    quota('each_user', 'requests', 'day', 20, { tools: ['search'] }),
+    quota('each_department', 'cost', 'week', 5000),
+    quota('department', 'cost', 'week', 4000, { subject: 'Sales' }),
+    quota('department', 'requests', 'day', 5, { subject: 'Legal', mode: 'warn' }),
+    quota('each_department', 'tokens', 'hour', 1500, { tools: ['fetch', 'search'] }),
+  ]
+}
+
+/** The calls as they are on record. */
+async function recorded(): Promise<ModelCall[]> {
+  interface Row extends Record<QuotaMetric | 'tokens_held' | 'cost_held', number> {
+    id: string
+    user: string | null
+    department: string | null
+    tool: string
+    method: string
+    at: number
+    open: boolean
+    models: { model: string; tokens: number; cost: number }[]
+  }
+  const rows = await database.sql<Row[]>`
+    select call.request_id as id, call.user_id as "user", call.department, call.tool_name as tool, call.method,
+           extract(epoch from call.timestamp)::float8 * 1000 as at, call.status = 'open' as open,
+           call.counted::integer as requests, call.total_tokens as tokens, (call.cost * 10000)::float8 as cost,
+           call.reserved_tokens::float8 as tokens_held, (call.reserved_cost * 10000)::float8 as cost_held,
+           (
+             select coalesce(json_agg(json_build_object(
+               'model', line.model, 'tokens', line.prompt_tokens + line.completion_tokens, 'cost', line.cost * 10000
+             )), '[]')
+             from archon_mcp_usage as line where line.request_id = call.request_id
+           ) as models
+    from archon_mcp_requests as call`
+  const request = requestBy(null)
+  return rows.map(({ requests, tokens, cost, models, open, method, tokens_held, cost_held, ...call }) => {
+    const lines = models.map(({ model, ...line }) => [model, { requests: 1, ...line }] as const)
+    const used = open ? null : { requests, tokens, cost, models: new Map(lines) }
+    const estimate = { requests: method === 'initialize' ? 0 : 1, tokens: tokens_held, cost: cost_held }
+    return { ...call, request, estimate, used, expires: 0, expired: false }
+  })
+}
+
+/** No more is used and held than is allowed, but for what calls used beyond their estimates. */
+async function expectWithinLimits(): Promise<void> {
+  const over = await database.sql`
+    select quota.*, budget.used, budget.held, budget.excess
+    from archon_mcp_budgets as budget
+    join archon_mcp_quotas as quota using (quota_id)
+    where quota.mode = 'enforce' and quota.models is null and budget.used + budget.held > quota.amount + budget.excess`
+  expect([...over]).toEqual([])
+}
+
+it('an hour of random traffic on two instances leaves every budget the sum of its calls, at every step', async () => {
+  const seed = SEED.seed ?? Date.now() % 1_000_000
+  console.info(`an hour of traffic: SEED=${seed}`)
+  const next = numbers(seed)
+  const one = <T>(...of: T[]): T => of[next(of.length)]!
+  await clear()
+  now = new Date(START)
+  const users = await Promise.all(
+    Array.from({ length: 12 }, (_, at) =>
+      callerNamed(`traffic-${at}`, { department: ['Sales', 'Legal', null][at % 3]! }),
+    ),
+  )
+  const model = new Model()
+  model.quotas = trafficQuotas(users[0]!)
+  await insertQuotas(model.quotas)
+  const open: string[] = []
+  const known: string[] = []
+  const admitted = { yes: 0, no: 0 }
+
+  async function begin(): Promise<void> {
+    const at = next(13)
+    // Now and then somebody moves; the newest token says where to.
+    if (next(40) === 0 && at < 12)
+      users[at] = { ...users[at]!, department: one('Sales', 'Legal', 'Ops', null), issuedAt: now }
+    const request = requestBy(users[at] ?? null, {
+      quotas: JUDGED,
+      calls: Array.from({ length: one(1, 1, 1, 2, 3) }, () =>
+        callOf({
+          method: one('tools/call', 'tools/call', 'tools/call', 'tools/call', 'initialize'),
+          tool: one('search', 'fetch', 'echo'),
+          holdSeconds: one(30, 90, 600),
+          estimate: { tokens: next(30), cost: dollars(next(30)) },
+        }),
+      ),
+    })
+    const verdict = await one(...ledgers).admit(request)
+    admitted[verdict.admitted ? 'yes' : 'no'] += 1
+    if (verdict.admitted) open.push(...request.calls.map(({ id }) => id))
+  }
+
+  async function end(): Promise<void> {
+    // One that was lost, or has ended before, now and then.
+    const id = next(10) === 0 ? known[next(known.length)] : open.splice(next(open.length), 1)[0]
+    if (id === undefined) return
+    known.push(id)
+    const usage = ['large', 'small'].slice(next(3)).map((model) => {
+      const [promptTokens, completionTokens] = [next(15), next(15)]
+      return { model, promptTokens, completionTokens, cost: dollars(next(30)) }
+    })
+    await one(...ledgers).close(success(id, { usage, round: next(10) === 0 }))
+  }
+
+  const sweep = async (): Promise<void> => {
+    await database.sql`select archon_mcp_sweep(${now}, 10)`
+  }
+
+  for (let minute = 0; minute < 60; minute += 1) {
+    const happenings = Array.from({ length: 50 }, () => one(begin, begin, begin, end, end, end, end))
+    await Promise.all([...happenings, sweep].map((happen) => happen()))
+    // What is not closed in time is lost: the sweep comes for it.
+    known.push(...open.splice(0, next(4)))
+    expect(await differences(database.sql)).toEqual([])
+    await expectWithinLimits()
+    if (minute % 20 === 19) {
+      model.calls = await recorded()
+      await compare([{ model }])
+    }
+    now = new Date(now.getTime() + 60_000)
+  }
+  expect(model.calls.length).toBeGreaterThan(500)
+  expect(model.calls.some(({ used }) => used === null)).toBe(true)
+  expect(admitted.no).toBeGreaterThan(50)
+  const [row] = await database.sql<{ lost: number }[]>`
+    select count(*)::integer as lost from archon_mcp_requests where status = 'timeout'`
+  expect(row!.lost).toBeGreaterThan(10)
+}, 120_000)
