@@ -438,7 +438,8 @@ begin
     as moved (key, starts_at, ends_at, used, held, excess, excess_calls)
   where budget.key = any (v_key)
     and budget.key = moved.key
-    and (budget.starts_at, budget.used, budget.held) is distinct from (moved.starts_at, moved.used, moved.held);
+    and (budget.starts_at, budget.used, budget.held, budget.excess_calls)
+      is distinct from (moved.starts_at, moved.used, moved.held, moved.excess_calls);
 end
 $$;
 

@@ -20,6 +20,7 @@ import {
   refusals,
   SECOND,
   somebody,
+  sweep,
   used,
   useBudgets,
 } from './budget-support.ts'
@@ -97,6 +98,23 @@ describe('a budget is exact', () => {
     await closed
     expect(verdict.admitted).toBe(true)
     expect(await budget(id)).toEqual({ used: '40', held: '60' })
+  })
+
+  it('in its excess too, where the late ends of a group make up for one another', async () => {
+    const id = await putQuota(database.sql, { metric: 'tokens', limit: 100 }, now)
+    const caller = await somebody()
+    const lost = { holdSeconds: 60, ...estimate(20) }
+    const [more, less] = [await open(caller, lost), await open(caller, lost)]
+    pass(2 * MINUTE)
+    await sweep()
+    const ledger = instance()
+    await Promise.all([
+      ledger.close(success(more, { usage: used(27) })),
+      ledger.close(success(less, { usage: used(13) })),
+    ])
+    expect(await budgetsOf(database.sql, id)).toMatchObject([
+      { used: '40', held: '0', excess: '7', excess_calls: 1 },
+    ])
   })
 })
 
