@@ -16,7 +16,7 @@ const SHARED = [
   'limit-answer.ts',
   'admission.ts',
 ]
-const HOUSE = ['ledger', ...MIDDLE, 'reports', 'api', 'dashboard', ...SHARED]
+const HOUSE = ['ledger', ...MIDDLE, 'reports', 'api', 'dashboard', ...SHARED, 'as-caller.ts']
 const ROOTS = [
   'index.ts',
   'mcp-user-context.ts',
@@ -42,10 +42,11 @@ const MAY_IMPORT: Record<string, string[]> = {
   'limit-refusal.ts': ['ledger (types)', 'errors.ts'],
   'limit-answer.ts': ['mcp', 'errors.ts'],
   'admission.ts': ['ledger', 'db', 'variables.ts', 'errors.ts', 'limit-refusal.ts'],
+  'as-caller.ts': ['db', 'variables.ts', 'reports (types)'],
   ...Object.fromEntries(MIDDLE.map((folder) => [folder, ['ledger', ...SHARED]])),
   reports: ['db (types)'],
-  api: ['reports', ...MIDDLE, ...SHARED],
-  dashboard: ['reports', ...MIDDLE, ...SHARED],
+  api: ['reports', ...MIDDLE, ...SHARED, 'as-caller.ts'],
+  dashboard: ['reports', ...MIDDLE, ...SHARED, 'as-caller.ts'],
   ...Object.fromEntries(ROOTS.map((root) => [root, [...HOUSE, ...ROOTS]])),
   ...Object.fromEntries([...ENTRIES, 'trial'].map((top) => [top, [...HOUSE, ...ROOTS, ...ENTRIES, 'trial']])),
 }
@@ -81,6 +82,11 @@ const PACKAGE_RULES: {
     rule: 'imports no full zod: it belongs to api/, zod/mini elsewhere',
     forbids: (module) => /^(?:zod|zod\/v4|@hono\/zod-validator)$/.test(module),
     in: (file) => !file.startsWith('api/') && !isEntry(file) && !isTrial(file),
+  },
+  {
+    rule: 'imports what only pages and files need: middleware stays small',
+    forbids: (module) => /^(?:d3-|oauth4webapi$|csv-stringify(?:\/|$))/.test(module),
+    in: (file) => !/^(?:dashboard|api|reports)\//.test(file) && !isEntry(file) && !isTrial(file),
   },
   {
     rule: 'imports what package.json does not declare for those who install it',
@@ -288,8 +294,17 @@ describe('the house', () => {
     expect(houseFaults(new Map(files.map((file) => [file, read(`src/${file}`)])), DECLARED)).toEqual([])
   })
 
-  it('has four dependencies, and a price book beside its one peer', () => {
-    expect(namesOf('dependencies')).toEqual(['@hono/zod-validator', 'jose', 'postgres', 'zod'])
+  it('has four dependencies, four more for pages and files, and a price book beside its one peer', () => {
+    expect(namesOf('dependencies')).toEqual([
+      '@hono/zod-validator',
+      'csv-stringify',
+      'd3-scale',
+      'd3-shape',
+      'jose',
+      'oauth4webapi',
+      'postgres',
+      'zod',
+    ])
     expect(namesOf('peerDependencies')).toEqual(['@pydantic/genai-prices', 'hono'])
   })
 

@@ -1,11 +1,12 @@
 import { Hono } from 'hono'
 import * as z from 'zod'
+import { callerOf } from '../as-caller.ts'
 import { errorCode, resolveSql, type SqlSource } from '../db/client.ts'
 import { analyticsPeriod } from '../reports/analytics-period.ts'
 import { responseTimes } from '../reports/analytics-times.ts'
 import { callTrends } from '../reports/analytics-trends.ts'
 import { toldPeriod } from '../reports/period.ts'
-import { type ApiEnv, callerOf } from './env.ts'
+import type { ApiEnv } from './env.ts'
 import { faulty, timezoneQuery } from './period-query.ts'
 import { countQuery, validate } from './validate.ts'
 

@@ -1,7 +1,8 @@
 import { Hono } from 'hono'
+import { callerOf } from '../as-caller.ts'
 import { resolveSql, type SqlSource } from '../db/client.ts'
 import { listClients } from '../reports/clients.ts'
-import { type ApiEnv, callerOf } from './env.ts'
+import type { ApiEnv } from './env.ts'
 import { SessionQuery } from './session-query.ts'
 import { nextCursor, validate } from './validate.ts'
 

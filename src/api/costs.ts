@@ -1,11 +1,12 @@
 import { Hono } from 'hono'
 import * as z from 'zod'
+import { callerOf } from '../as-caller.ts'
 import { resolveSql, type SqlSource } from '../db/client.ts'
 import { costLines } from '../reports/cost-csv.ts'
 import { COST_GROUPS, type CostGroup, costsBy } from '../reports/costs.ts'
 import { dayOf, type Period } from '../reports/period.ts'
 import { csvResponse, formatQuery } from './csv.ts'
-import { type ApiEnv, callerOf } from './env.ts'
+import type { ApiEnv } from './env.ts'
 import { faulty, periodQuery, type QueryFault, readPeriod } from './period-query.ts'
 import { label, uuid, validate } from './validate.ts'
 

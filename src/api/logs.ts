@@ -1,11 +1,12 @@
 import { Hono } from 'hono'
 import * as z from 'zod'
+import { callerOf } from '../as-caller.ts'
 import { resolveSql, type Sql, type SqlSource } from '../db/client.ts'
 import { listLogs, logLines } from '../reports/logs.ts'
 import type { CallsFilter } from '../reports/logs-rows.ts'
 import type { Period } from '../reports/period.ts'
 import { csvResponse, formatQuery } from './csv.ts'
-import { type ApiEnv, callerOf } from './env.ts'
+import type { ApiEnv } from './env.ts'
 import { faulty, periodQuery, type QueryFault, readPeriod } from './period-query.ts'
 import { label, nextCursor, pageQuery, uuid, validate } from './validate.ts'
 

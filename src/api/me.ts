@@ -1,9 +1,10 @@
 import { Hono } from 'hono'
+import { callerOf } from '../as-caller.ts'
 import { resolveSql, type SqlSource } from '../db/client.ts'
 import { problem } from '../errors.ts'
 import { countLiveClients } from '../reports/clients.ts'
 import { quotasOfUser } from '../reports/quotas.ts'
-import { type ApiEnv, callerOf } from './env.ts'
+import type { ApiEnv } from './env.ts'
 
 /** `/me`: the caller as the database knows them, how many of their clients are live, and what is left of their limits. */
 export const me = (sql: SqlSource) =>

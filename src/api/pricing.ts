@@ -1,5 +1,6 @@
 import { Hono, type MiddlewareHandler } from 'hono'
 import * as z from 'zod'
+import { callerOf } from '../as-caller.ts'
 import { resolveSql, type SqlSource } from '../db/client.ts'
 import { problem } from '../errors.ts'
 import {
@@ -11,7 +12,7 @@ import {
 } from '../reports/pricing.ts'
 import { putModelPrice, putToolPrice } from '../usage/prices.ts'
 import { rerate } from '../usage/rerate.ts'
-import { type ApiEnv, callerOf } from './env.ts'
+import type { ApiEnv } from './env.ts'
 import { PriceBody, RerateBody } from './pricing-schema.ts'
 import { countQuery, label, validate } from './validate.ts'
 

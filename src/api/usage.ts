@@ -1,8 +1,9 @@
 import { Hono } from 'hono'
 import * as z from 'zod'
+import { callerOf } from '../as-caller.ts'
 import { resolveSql, type SqlSource } from '../db/client.ts'
 import { usageSummary } from '../reports/usage.ts'
-import { type ApiEnv, callerOf } from './env.ts'
+import type { ApiEnv } from './env.ts'
 import { faulty, periodQuery, readPeriod } from './period-query.ts'
 import { countQuery, validate } from './validate.ts'
 
