@@ -2,7 +2,7 @@ import { cloudflareTest } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
 import { ISSUER, RESOURCE, SECRET } from './test/support/issuer.ts'
 
-// The same files run in both runtimes, but for those whose name says otherwise.
+// The same files run in both runtimes, but for those whose name says otherwise and those that drive a browser.
 export default defineConfig({
   test: {
     // A busy machine is no failure.
@@ -15,7 +15,11 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'node', include: ['test/**/*.test.ts'], exclude: ['test/**/*.workerd.test.ts'] },
+        test: {
+          name: 'node',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/**/*.workerd.test.ts', 'test/browser/**'],
+        },
       },
       {
         extends: true,
@@ -28,8 +32,14 @@ export default defineConfig({
             },
           }),
         ],
-        test: { name: 'workerd', include: ['test/**/*.test.ts'], exclude: ['test/**/*.node.test.ts'] },
+        test: {
+          name: 'workerd',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/**/*.node.test.ts', 'test/browser/**'],
+        },
       },
+      // Not in `npm test`: it needs a Chromium.
+      { extends: true, test: { name: 'browser', include: ['test/browser/**/*.test.ts'] } },
     ],
   },
 })
