@@ -1,4 +1,5 @@
 import { isLoopback } from './auth/token-options.ts'
+import { profileFault } from './db/profile.ts'
 
 /**
  * How each kind of value is read from text. A fault follows the variable's name in the message: what was found,
@@ -134,7 +135,9 @@ export const databaseUrl = (text: string): Parsed<string> => {
     url.hostname === '' && 'no host',
     url.pathname.length < 2 && 'no database name',
   ].filter((fault) => fault !== false)
-  return found.length === 0 ? { value: text } : { fault: `has ${found.join(' and ')}: ${remedy}` }
+  if (found.length > 0) return { fault: `has ${found.join(' and ')}: ${remedy}` }
+  const profile = profileFault(text)
+  return profile === null ? { value: text } : { fault: profile }
 }
 
 /** The one spelling of a resource: the URL as it is resolved, with a lone slash only where it was given. */

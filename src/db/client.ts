@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 import postgres from 'postgres'
+import { type ConnectionProfile, PROFILE_SETTINGS, profileOf, withoutHints } from './profile.ts'
 
 /** A postgres.js client: a pool on Node and Bun, the client of one request on Workers. */
 export type Sql = postgres.Sql
@@ -17,13 +18,15 @@ const isClient = (source: SqlSource): source is Sql => 'options' in source
 export const resolveSql = (source: SqlSource, c: Context): Sql => (isClient(source) ? source : source(c))
 
 export interface ConnectOptions {
-  /** Connections at most. Default 10; at most 5 on Workers, where every request has a client of its own. */
+  /** What stands between: it decides the defaults of the others. Default: what the URL tells (`profileOf()`). */
+  profile?: ConnectionProfile | undefined
+  /** Connections at most. Default 10; behind Hyperdrive 5, where every request has a client of its own. */
   max?: number | undefined
   /** Seconds to wait for a connection. Default 10. */
   connectTimeout?: number | undefined
   /** Seconds after which an idle connection is closed. Default: never. */
   idleTimeout?: number | undefined
-  /** Prepared statements. Default true; false for a pooler that cannot keep them. */
+  /** Prepared statements. Default true; false behind a transaction pooler, which cannot keep them. */
   prepare?: boolean | undefined
   /**
    * Opens the connection in place of postgres.js; needed on Workers. It must return the socket at once, still
@@ -43,12 +46,13 @@ const isWorthTelling = ({ severity, code }: postgres.Notice): boolean =>
  *
  * Types are not fetched, which saves each new connection a round trip. So bind arrays with `pgArray()`, and select
  * them with `to_json()`. bigint and numeric arrive as strings, timestamps as `Date`.
- * @param url `postgres://user:password@host:port/database`
+ * @param url `postgres://user:password@host:port/database`; `?profile=` names what stands between
  * @example const sql = connect(process.env.DATABASE_URL, { max: 20 })
  */
 export function connect(url: string, options: ConnectOptions = {}): Sql {
-  const { max = 10, connectTimeout = 10, idleTimeout, prepare = true, socket, onNotice } = options
-  return postgres(url, {
+  const { profile = profileOf(url), connectTimeout = 10, idleTimeout, socket, onNotice } = options
+  const { max = PROFILE_SETTINGS[profile].max, prepare = PROFILE_SETTINGS[profile].prepare } = options
+  return postgres(withoutHints(url), {
     max,
     connect_timeout: connectTimeout,
     // Its own goes up to 20 s: a request that waits 8 would not see the database come back.
