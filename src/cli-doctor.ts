@@ -1,3 +1,4 @@
+import { checkup } from './cli-checkup.ts'
 import { parse, refuseMore, say, UsageError, withDatabase } from './cli-run.ts'
 import { type BudgetDifference, checkBudgets } from './limits/quotas.ts'
 
@@ -9,11 +10,12 @@ function differs({ quota_id, holder, starts_at, ...amounts }: BudgetDifference):
   return `${quota_id} of ${holder}${since}: used ${used}, held ${held}; its calls used ${calls_used}, hold ${calls_held}`
 }
 
-/** `doctor --ledger`: whether every budget says what its calls do. Exit code 1 for one that does not. */
+/** `doctor`: what will bite a server; `doctor --ledger`: whether every budget says what its calls do. Exit code 1 for one that does not. */
 export async function doctorCommand(args: string[]): Promise<void> {
   const { values, positionals } = parse(args, { ledger: { type: 'boolean' }, fix: { type: 'boolean' } })
   refuseMore(positionals)
-  if (!values.ledger) throw new UsageError('What is to be looked at? Give --ledger')
+  if (!values.ledger && values.fix) throw new UsageError('--fix belongs to --ledger')
+  if (!values.ledger) return checkup()
   await withDatabase(async (sql) => {
     const { checked, differences } = await checkBudgets(sql, values.fix === true)
     for (const difference of differences) say(differs(difference))

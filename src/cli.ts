@@ -40,6 +40,7 @@ const USAGE = `Usage: mcp-user-context COMMAND
   prices rerate --from D [--to D] [--model M]...
                                  price recorded calls anew, up to and not with the second day, on the record
   sample remove                  takes the trial's sample users away, with all that is theirs
+  doctor                         what will bite a server with this environment: configuration, database and keys
   doctor --ledger [--fix]        whether every budget agrees with its calls; --fix sets right what does not
 
 DATABASE_URL names the database, with the owner's login; without it, the one of the trial in ${TRIAL_FOLDER}/.

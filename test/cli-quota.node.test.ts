@@ -145,8 +145,7 @@ describe('doctor', () => {
   })
 
   test.each([
-    [[], 'Give --ledger'],
-    [['--fix'], 'Give --ledger'],
+    [['--fix'], '--fix belongs to --ledger'],
     [['--ledger', 'now'], 'Unexpected argument "now"'],
   ])('%j ends with 2 and says why', async (args, reason) => {
     const { err, code } = await run('doctor', ...args)

@@ -3,7 +3,15 @@ import { isBuiltin } from 'node:module'
 import { join, posix } from 'node:path'
 import { describe, expect, it } from 'vitest'
 
-const CLI = ['cli.ts', 'cli-run.ts', 'cli-quota.ts', 'cli-prices.ts', 'cli-doctor.ts']
+const CLI = [
+  'cli.ts',
+  'cli-run.ts',
+  'cli-quota.ts',
+  'cli-prices.ts',
+  'cli-doctor.ts',
+  'cli-checkup.ts',
+  'checkup.ts',
+]
 const ENTRIES = ['node.ts', 'bun.ts', 'worker.ts', ...CLI, 'server.ts']
 const MIDDLE = ['auth', 'sessions', 'limits', 'usage']
 const SHARED = [
