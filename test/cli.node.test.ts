@@ -1,17 +1,17 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { jwtVerify } from 'jose'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { SCHEMA_VERSION } from '../src/db/schema-version.ts'
 import { startTrialServer } from '../src/trial/database.ts'
 import { loadIdentity } from '../src/trial/identity.ts'
 import { createTestDatabase } from './support/database.ts'
 
+const MIGRATIONS = readdirSync(fileURLToPath(new URL('../migrations', import.meta.url).href)).length
 const CLI = fileURLToPath(new URL('../src/cli.ts', import.meta.url).href)
 
 let folder: string
@@ -143,14 +143,14 @@ describe('migrate', () => {
       expect({ err, code }).toEqual({ err: '', code: 0 })
       return out.trim().split('\n')
     }
-    expect(await migrate('status')).toHaveLength(SCHEMA_VERSION)
+    expect(await migrate('status')).toHaveLength(MIGRATIONS)
     expect(await migrate('up', '--to', '1')).toEqual(['up 0001_roles.sql'])
-    expect(await migrate('up')).toHaveLength(SCHEMA_VERSION - 1)
+    expect(await migrate('up')).toHaveLength(MIGRATIONS - 1)
     expect(await migrate('up')).toEqual(['Nothing to do'])
     expect((await migrate('status'))[0]).toMatch(/^applied {2}0001_roles\.sql \d{4}-\d\d-\d\dT/)
     expect(await migrate('print')).toEqual([''])
     expect(await migrate('down')).toHaveLength(1)
-    expect(await migrate('down', '--all')).toHaveLength(SCHEMA_VERSION - 1)
+    expect(await migrate('down', '--all')).toHaveLength(MIGRATIONS - 1)
     expect(existsSync(join(folder, '.data'))).toBe(false)
   })
 
@@ -162,6 +162,7 @@ describe('migrate', () => {
     const down = await run(['migrate', 'down', '--all'], environment)
     expect({ err: down.err, code: down.code }).toEqual({ err: '', code: 0 })
     expect(down.out.split('\n').filter((line) => line.includes('set_aside'))).toEqual([
+      kept('1 row of archon_mcp_memberships'),
       kept('1 row of archon_mcp_users'),
       kept('1 row of archon_mcp_sessions'),
       kept('2 rows of archon_mcp_sessions'),
@@ -176,7 +177,7 @@ describe('migrate', () => {
     const { out, code } = await run(['migrate', 'print'])
     expect(code).toBe(0)
     expect(out).toContain('create table if not exists archon_mcp_migrations')
-    expect(out.match(/^insert into archon_mcp_migrations/gm)).toHaveLength(SCHEMA_VERSION)
+    expect(out.match(/^insert into archon_mcp_migrations/gm)).toHaveLength(MIGRATIONS)
     expect(existsSync(join(folder, '.data'))).toBe(false)
   })
 

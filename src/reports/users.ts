@@ -1,4 +1,5 @@
 import type { Queryable } from '../db/client.ts'
+import { type Membership, membershipsOf } from './memberships.ts'
 import { type Period, type ToldPeriod, toldPeriod } from './period.ts'
 import { plain } from './plain.ts'
 import { cutPage, type PageRequest, type Position } from './position.ts'
@@ -35,6 +36,11 @@ export interface UserStatistics extends UserTotals {
   /** Of all times, not of the period alone. */
   last_activity_at?: string
   first_seen_at?: string
+}
+
+/** A user by themselves: also where they worked, and when. */
+export interface UserReport extends UserStatistics {
+  memberships: Membership[]
 }
 
 /** A page of users; `total` and `totals` are of all that match. */
@@ -131,9 +137,10 @@ export async function userById(
   caller: ReportCaller,
   userId: string,
   period: Period,
-): Promise<UserStatistics | null> {
+): Promise<UserReport | null> {
   const { users } = await listUsers(sql, caller, { userId }, period, { limit: 1, after: null })
-  return users[0] ?? null
+  const [user] = users
+  return user === undefined ? null : { ...user, memberships: await membershipsOf(sql, userId) }
 }
 
 /** What is this user called? Null for one who is not there or whom the caller may not see. */

@@ -1,7 +1,7 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createLedger } from '../../src/ledger/ledger.ts'
 import type { UserActivity } from '../../src/reports/user-activity.ts'
-import type { UsersReport, UserStatistics } from '../../src/reports/users.ts'
+import type { UserReport, UsersReport } from '../../src/reports/users.ts'
 import { asCells, parseTable } from '../support/csv.ts'
 import { callerNamed, callOf, requestBy, success } from '../support/ledger.ts'
 import { ISSUER } from '../support/mcp.ts'
@@ -73,7 +73,7 @@ beforeAll(async () => {
   await writeSession(owner, { client_name: 'of nobody' })
 })
 
-type Told = UsersReport & UserStatistics & UserActivity & { revoked_at: string }
+type Told = UsersReport & UserReport & UserActivity & { revoked_at: string }
 async function as(who: string, route: string, body?: unknown): Promise<Answer & { told: Told }> {
   const answer = await send(api.app, route, { token: tokens[who], body })
   return { ...answer, told: answer.body as unknown as Told }
@@ -265,7 +265,8 @@ describe('GET /users/:id', () => {
 
   it('is the user of the list', async () => {
     const { told } = await as('Ada', id('GET /users/:Alice'))
-    expect(told).toEqual((await list('Ada', '?search=alice')).users[0])
+    const memberships = [{ department: 'sales', starts_at: MOMENT, ends_at: null }]
+    expect(told).toEqual({ ...(await list('Ada', '?search=alice')).users[0], memberships })
     const from = ago(10 * DAY).toISOString()
     expect(
       (await as('Ada', id(`GET /users/:Alice?from=${from}`).replace(/%3A/g, ':'))).told.total_requests,
@@ -365,6 +366,7 @@ describe('PATCH /users/:id', () => {
       role: 'manager',
     })
     const { told: cleared } = await patch('Ada', { role: null })
+    expect(cleared.memberships.map(({ department }) => department)).toEqual(['sales', 'research', 'sales'])
     expect(cleared).toMatchObject({ department: 'sales', role: 'member' })
     expect(cleared).not.toHaveProperty('assigned_role')
   })

@@ -187,7 +187,6 @@ describe('the migrations of this package', () => {
   test('go up, down to nothing, and up again', async () => {
     const { owner } = database
     const up = await migrate(owner, { direction: 'up' })
-    expect(up).toHaveLength(SCHEMA_VERSION)
     expect(Number.parseInt(up.at(-1) ?? '', 10)).toBe(SCHEMA_VERSION)
     expect(await migrate(owner, { direction: 'down', to: 0 })).toEqual(up.toReversed())
     const left = await owner`

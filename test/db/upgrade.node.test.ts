@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { connect, type Sql } from '../../src/db/client.ts'
 import { migrate } from '../../src/db/migrate.ts'
-import { SCHEMA_VERSION } from '../../src/db/schema-version.ts'
 import { createLedger } from '../../src/ledger/ledger.ts'
 import { createSessionManager } from '../../src/sessions/session-manager.ts'
 import { ALICE, databaseOn, type Ground, GROUNDS, hasArchon } from '../support/archon.ts'
@@ -104,15 +103,16 @@ describe.each(GROUNDS)('on a database that is %s', (ground: Ground) => {
   test('each step down and up again changes nothing', async () => {
     await using database = await databaseOn(ground)
     const { owner } = database
-    await up(owner)
+    const versions = (await up(owner)).map((name) => Number.parseInt(name, 10))
     await liveADay(database)
     let here = await contentsOf(owner)
-    for (let version = SCHEMA_VERSION; version > 0; version--) {
-      await down(owner, version - 1)
+    for (const [place, version] of [...versions.entries()].toReversed()) {
+      const before = versions[place - 1] ?? 0
+      await down(owner, before)
       const below = await contentsOf(owner)
       await up(owner, version)
       expect(await contentsOf(owner)).toEqual(here)
-      await down(owner, version - 1)
+      await down(owner, before)
       expect(await contentsOf(owner)).toEqual(below)
       here = below
     }
@@ -144,6 +144,7 @@ describe('an Archon database', () => {
     await down(sql)
     // Our three sessions hold what Archon has no column for, and what this Archon had none for: a user or a reason.
     expect(said).toEqual([
+      kept('3 rows of archon_mcp_memberships'),
       kept('3 rows of archon_mcp_users'),
       kept('3 rows of archon_mcp_sessions'),
       kept('7 rows of archon_mcp_requests'),
@@ -157,6 +158,7 @@ describe('an Archon database', () => {
       back('3 rows of archon_mcp_users'),
       back('3 rows of archon_mcp_sessions'),
       back('7 rows of archon_mcp_requests'),
+      back('3 rows of archon_mcp_memberships'),
     ])
   })
 
