@@ -1,15 +1,23 @@
-import { Hono } from 'hono'
-import { callerOf } from '../as-caller.ts'
-import { resolveSql, type SqlSource } from '../db/client.ts'
+import * as z from 'zod'
+import { asCaller } from '../as-caller.ts'
 import { listClients } from '../reports/clients.ts'
-import type { ApiEnv } from './env.ts'
+import { EVERYBODY } from './roles.ts'
+import { route } from './route.ts'
 import { SessionQuery } from './session-query.ts'
-import { nextCursor, validate } from './validate.ts'
+import { nextCursor } from './validate.ts'
 
-/** `/clients`: the clients that the caller may see, latest activity first. */
-export const clients = (sql: SqlSource) =>
-  new Hono<ApiEnv>().get('/', validate('query', SessionQuery), async (c) => {
-    const { filter, page } = c.req.valid('query')
-    const { clients, total, next } = await listClients(resolveSql(sql, c), callerOf(c), filter, page)
-    return c.json({ clients, total, ...nextCursor(next) })
-  })
+export const clients = [
+  route({
+    method: 'GET',
+    path: '/clients',
+    roles: EVERYBODY,
+    summary: 'Clients of users, latest activity first',
+    query: SessionQuery,
+    answers: { 200: z.looseObject({}) },
+    handle: (c, { query: { filter, page } }, { sql }) =>
+      asCaller(c, sql, async (db, caller) => {
+        const { clients, total, next } = await listClients(db, caller, filter, page)
+        return c.json({ clients, total, ...nextCursor(next) })
+      }),
+  }),
+]

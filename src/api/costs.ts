@@ -1,14 +1,13 @@
-import { Hono } from 'hono'
 import * as z from 'zod'
-import { callerOf } from '../as-caller.ts'
-import { resolveSql, type SqlSource } from '../db/client.ts'
+import { asCaller } from '../as-caller.ts'
 import { costLines } from '../reports/cost-csv.ts'
 import { COST_GROUPS, type CostGroup, costsBy } from '../reports/costs.ts'
 import { dayOf, type Period } from '../reports/period.ts'
 import { csvResponse, formatQuery } from './csv.ts'
-import type { ApiEnv } from './env.ts'
 import { faulty, periodQuery, type QueryFault, readPeriod } from './period-query.ts'
-import { label, uuid, validate } from './validate.ts'
+import { EVERYBODY } from './roles.ts'
+import { route } from './route.ts'
+import { label, uuid } from './validate.ts'
 
 const CostsQuery = z.object({
   group_by: z.enum(COST_GROUPS),
@@ -28,18 +27,27 @@ function lengthFault(group: CostGroup, { start, end }: Period): QueryFault | nul
   return { path: 'from', message: `the period has more than ${MOST_ROWS} ${group}s` }
 }
 
-/** `/costs`: what calls of a period cost, by whichever group; as a file for spreadsheets too. */
-export const costs = (sql: SqlSource) =>
-  new Hono<ApiEnv>().get('/', validate('query', CostsQuery), async (c) => {
-    const { group_by: group, from, to, timezone, user_id: userId, department, format } = c.req.valid('query')
-    const client = resolveSql(sql, c)
-    const read = await readPeriod(client, { from, to, timezone })
-    if ('fault' in read) return faulty(read.fault)
-    const fault = lengthFault(group, read.period)
-    if (fault !== null) return faulty(fault)
-    const report = await costsBy(client, callerOf(c), group, read.period, { userId, department })
-    if (format === 'json') return c.json(report)
-    const { start, end } = read.period
-    const days = [start, new Date(end.getTime() - 1)].map((moment) => dayOf(moment, timezone))
-    return csvResponse(`costs-by-${group}-${days.join('-to-')}.csv`, costLines(report))
-  })
+export const costs = [
+  route({
+    method: 'GET',
+    path: '/costs',
+    roles: EVERYBODY,
+    summary: 'What calls of a period cost, by whichever group; this month when nothing is said',
+    query: CostsQuery,
+    answers: { 200: z.looseObject({}) },
+    csv: true,
+    handle: (c, { query }, { sql }) =>
+      asCaller(c, sql, async (db, caller) => {
+        const { group_by: group, timezone, user_id: userId, department, format } = query
+        const read = await readPeriod(db, query)
+        if ('fault' in read) return faulty(read.fault)
+        const fault = lengthFault(group, read.period)
+        if (fault !== null) return faulty(fault)
+        const report = await costsBy(db, caller, group, read.period, { userId, department })
+        if (format === 'json') return c.json(report)
+        const { start, end } = read.period
+        const days = [start, new Date(end.getTime() - 1)].map((moment) => dayOf(moment, timezone))
+        return csvResponse(`costs-by-${group}-${days.join('-to-')}.csv`, costLines(report))
+      }),
+  }),
+]

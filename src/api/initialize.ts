@@ -1,11 +1,10 @@
-import { Hono } from 'hono'
 import * as z from 'zod'
-import { resolveSql, type SqlSource } from '../db/client.ts'
+import { resolveSql } from '../db/client.ts'
 import { problem } from '../errors.ts'
-import type { SessionRules } from '../sessions/life-cycle.ts'
 import { createSessionManager, type SessionOwner } from '../sessions/session-manager.ts'
-import type { ApiEnv } from './env.ts'
-import { invalid, label, uuid, validate } from './validate.ts'
+import { OWNERS } from './roles.ts'
+import { route } from './route.ts'
+import { invalid, label, uuid } from './validate.ts'
 
 const Body = z.object({
   client_info: z.record(z.string(), z.unknown()).nullish(),
@@ -19,33 +18,39 @@ const UserContextBody = z.object({
   user_name: label.nullish().transform((name) => name ?? null),
 })
 
-/** `/initialize`: opens a session for the caller; a program may open one for a user, or for nobody. */
-export const initialize = (
-  sql: SqlSource,
-  { timeoutSeconds, idleAfterSeconds, maxPerUser }: SessionRules = {},
-) =>
-  new Hono<ApiEnv>().post('/', validate('json', Body), async (c) => {
-    const { client_info, user_context = null } = c.req.valid('json')
-    const { caller, user } = c.var
-    let owner: SessionOwner | null =
-      user === null ? null : { user_id: user.id, user_email: user.email, user_name: user.name }
-    if (user_context !== null) {
-      if (caller.kind !== 'service') {
-        return problem({
-          code: 'forbidden',
-          detail: 'The user comes from the token; user_context is for services.',
-        })
+export const initialize = [
+  route({
+    method: 'POST',
+    path: '/initialize',
+    roles: { ...OWNERS, admin: 'own' },
+    summary: 'Opens a session for the caller',
+    notes: 'The user comes from the token. A service may name one in user_context, or nobody.',
+    body: Body,
+    answers: { 201: z.looseObject({}) },
+    async handle(c, { body: { client_info, user_context = null } }, { sql, session }) {
+      const { caller, user } = c.var
+      let owner: SessionOwner | null =
+        user === null ? null : { user_id: user.id, user_email: user.email, user_name: user.name }
+      if (user_context !== null) {
+        if (caller.kind !== 'service') {
+          return problem({
+            code: 'forbidden',
+            detail: 'The user comes from the token; user_context is for services.',
+          })
+        }
+        const named = UserContextBody.safeParse(user_context)
+        if (!named.success) return invalid(named.error, ['user_context'])
+        owner = named.data
       }
-      const named = UserContextBody.safeParse(user_context)
-      if (!named.success) return invalid(named.error, ['user_context'])
-      owner = named.data
-    }
-    const sessionId = await createSessionManager(resolveSql(sql, c)).createSession({
-      clientInfo: client_info ?? {},
-      ...(owner === null ? {} : { userContext: owner }),
-      ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
-      idleAfterSeconds,
-      maxPerUser,
-    })
-    return c.json({ session_id: sessionId }, 201)
-  })
+      const { timeoutSeconds, idleAfterSeconds, maxPerUser } = session
+      const sessionId = await createSessionManager(resolveSql(sql, c)).createSession({
+        clientInfo: client_info ?? {},
+        ...(owner === null ? {} : { userContext: owner }),
+        ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
+        idleAfterSeconds,
+        maxPerUser,
+      })
+      return c.json({ session_id: sessionId }, 201)
+    },
+  }),
+]

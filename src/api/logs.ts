@@ -1,14 +1,14 @@
-import { Hono } from 'hono'
 import * as z from 'zod'
-import { callerOf } from '../as-caller.ts'
-import { resolveSql, type Sql, type SqlSource } from '../db/client.ts'
+import { asCaller, callerOf } from '../as-caller.ts'
+import { type Queryable, resolveSql } from '../db/client.ts'
 import { listLogs, logLines } from '../reports/logs.ts'
 import type { CallsFilter } from '../reports/logs-rows.ts'
 import type { Period } from '../reports/period.ts'
 import { csvResponse, formatQuery } from './csv.ts'
-import type { ApiEnv } from './env.ts'
 import { faulty, periodQuery, type QueryFault, readPeriod } from './period-query.ts'
-import { label, nextCursor, pageQuery, uuid, validate } from './validate.ts'
+import { CALL_READERS } from './roles.ts'
+import { route } from './route.ts'
+import { label, nextCursor, pageQuery, uuid } from './validate.ts'
 
 /** The part of a query that says whose calls, which, and of when. */
 export const callsQuery = {
@@ -22,7 +22,7 @@ const FIRST = new Date(0)
 
 /** The same as reports take it; `period` is left out for all time. */
 export async function readCallsFilter(
-  sql: Sql,
+  sql: Queryable,
   { session_id, user_id, tool, ...when }: z.output<z.ZodObject<typeof callsQuery>>,
 ): Promise<{ filter: CallsFilter; period: Period | undefined } | { fault: QueryFault }> {
   const filter = { sessionId: session_id, userId: user_id, tool }
@@ -50,21 +50,30 @@ const LogsQuery = z
     message: 'does not go with a cursor',
   })
 
-/** `/logs`: the calls that the caller may read, as a page or, as CSV, all that match. */
-export const logs = (sql: SqlSource) =>
-  new Hono<ApiEnv>().get('/', validate('query', LogsQuery), async (c) => {
-    const client = resolveSql(sql, c)
-    const caller = callerOf(c)
-    const { level, search, limit, cursor, offset, format, ...query } = c.req.valid('query')
-    const read = await readCallsFilter(client, query)
-    if ('fault' in read) return faulty(read.fault)
-    const filter = { ...read.filter, level, search }
-    if (format === 'csv') return csvResponse('calls.csv', logLines(client, caller, filter, read.period))
-    const page = { limit, after: cursor ?? null }
-    const { logs, total, next } = await listLogs(client, caller, filter, page, offset)
-    return c.json({
-      logs,
-      pagination: { total, limit, offset, has_more: next !== null },
-      ...nextCursor(next),
-    })
-  })
+export const logs = [
+  route({
+    method: 'GET',
+    path: '/logs',
+    roles: CALL_READERS,
+    summary: 'Calls that have ended, newest first; as a file all that match',
+    query: LogsQuery,
+    answers: { 200: z.looseObject({}) },
+    csv: true,
+    handle: (c, { query: { level, search, limit, cursor, offset, format, ...query } }, { sql }) =>
+      asCaller(c, sql, async (db, caller) => {
+        const read = await readCallsFilter(db, query)
+        if ('fault' in read) return faulty(read.fault)
+        const filter = { ...read.filter, level, search }
+        if (format === 'csv') {
+          return csvResponse('calls.csv', logLines(resolveSql(sql, c), callerOf(c), filter, read.period))
+        }
+        const page = { limit, after: cursor ?? null }
+        const { logs, total, next } = await listLogs(db, caller, filter, page, offset)
+        return c.json({
+          logs,
+          pagination: { total, limit, offset, has_more: next !== null },
+          ...nextCursor(next),
+        })
+      }),
+  }),
+]

@@ -5,22 +5,11 @@ import { browserGuard, type BrowserGuardOptions } from '../auth/origin.ts'
 import { userContext } from '../auth/user-context.ts'
 import type { SqlSource } from '../db/client.ts'
 import { problem } from '../errors.ts'
-import { DEFAULT_TIMEOUT_SECONDS, type SessionRules } from '../sessions/life-cycle.ts'
-import { analytics } from './analytics.ts'
-import { clients } from './clients.ts'
-import { costs } from './costs.ts'
+import type { SessionRules } from '../sessions/life-cycle.ts'
 import type { ApiEnv } from './env.ts'
-import { errors } from './errors.ts'
 import { failure } from './failure.ts'
-import { initialize } from './initialize.ts'
-import { logs } from './logs.ts'
-import { me } from './me.ts'
-import { pricing } from './pricing.ts'
-import { quotas } from './quotas.ts'
-import { sessions } from './sessions.ts'
-import { usage } from './usage.ts'
-import { users } from './users.ts'
-import { jsonBody } from './validate.ts'
+import { mount } from './mount.ts'
+import { ROUTES } from './routes.ts'
 
 /** What `mcpApi()` needs: the options of `mcpUserContext()` will do. */
 export interface McpApiOptions extends AuthenticatorOptions, BrowserGuardOptions {
@@ -55,7 +44,7 @@ const knowCaller = (sql: SqlSource): MiddlewareHandler =>
  * ```
  */
 export function mcpApi(options: McpApiOptions): Hono<ApiEnv> {
-  const { sql, session, now = () => new Date() } = options
+  const { sql, session = {}, now = () => new Date() } = options
   // A client for each request means a runtime that may start and stop for each one too.
   const startedAt = 'options' in sql ? now().getTime() : null
   const api = new Hono<ApiEnv>()
@@ -64,26 +53,12 @@ export function mcpApi(options: McpApiOptions): Hono<ApiEnv> {
     browserGuard({ ...options, refuse: 'problem', methods: METHODS }),
     userContext({ ...options, required: true, refuse: 'problem' }),
     knowCaller(sql),
-    jsonBody,
   )
-  api.route('/initialize', initialize(sql, session))
-  api.route('/clients', clients(sql))
-  api.route(
-    '/sessions',
-    sessions(sql, {
-      sessionTimeoutSeconds: session?.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
-      uptimeSeconds: () => (startedAt === null ? null : Math.floor((now().getTime() - startedAt) / 1000)),
-    }),
-  )
-  api.route('/me', me(sql))
-  api.route('/quotas', quotas(sql))
-  api.route('/pricing', pricing(sql))
-  api.route('/usage', usage(sql))
-  api.route('/analytics', analytics(sql))
-  api.route('/errors', errors(sql))
-  api.route('/logs', logs(sql))
-  api.route('/costs', costs(sql))
-  api.route('/users', users(sql))
+  mount(api, ROUTES, {
+    sql,
+    session,
+    uptimeSeconds: () => (startedAt === null ? null : Math.floor((now().getTime() - startedAt) / 1000)),
+  })
   // Not notFound(), which an app that mounts this one does not see.
   api.all('*', () => problem({ code: 'not_found' }))
   return api

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { errorCode, type Sql } from '../db/client.ts'
+import { errorCode, type Queryable } from '../db/client.ts'
 import { problem } from '../errors.ts'
 import { type Period, periodOf } from '../reports/period.ts'
 
@@ -55,14 +55,14 @@ export const faulty = (fault: QueryFault): Response =>
   problem({ code: 'invalid_request' }, { errors: [fault] })
 
 /** Postgres has a list of zones of its own. */
-const UNKNOWN_ZONE = '22023'
+export const UNKNOWN_ZONE = '22023'
 
 /**
  * Which moments a query means.
  * @param start where the period begins that says nothing; left out for the start of the month in which it ends.
  */
 export async function readPeriod(
-  sql: Sql,
+  sql: Queryable,
   { from, to, timezone }: PeriodQuery,
   start: Date | null = null,
 ): Promise<{ period: Period } | { fault: QueryFault }> {

@@ -1,7 +1,6 @@
-import { Hono, type MiddlewareHandler } from 'hono'
 import * as z from 'zod'
-import { callerOf } from '../as-caller.ts'
-import { resolveSql, type SqlSource } from '../db/client.ts'
+import { asCaller, callerOf } from '../as-caller.ts'
+import { resolveSql } from '../db/client.ts'
 import { problem } from '../errors.ts'
 import {
   listPrices,
@@ -12,9 +11,10 @@ import {
 } from '../reports/pricing.ts'
 import { putModelPrice, putToolPrice } from '../usage/prices.ts'
 import { rerate } from '../usage/rerate.ts'
-import type { ApiEnv } from './env.ts'
 import { PriceBody, RerateBody } from './pricing-schema.ts'
-import { countQuery, label, validate } from './validate.ts'
+import { ADMINS, EVERYBODY } from './roles.ts'
+import { route } from './route.ts'
+import { countQuery, label } from './validate.ts'
 
 const NOTE = 'Prices are per 1,000 tokens in USD'
 
@@ -28,13 +28,6 @@ const PricingQuery = z.object({
     .transform(Number)
     .optional(),
 })
-
-/** Before the body is read: nobody else is told what is wrong with it. */
-const adminsOnly: MiddlewareHandler<ApiEnv> = async function adminsOnly(c, next) {
-  const { role } = callerOf(c)
-  if (role === 'admin' || role === 'service') return await next()
-  return problem({ code: 'forbidden', detail: 'Admins and services set prices.' })
-}
 
 /** What to do about calls that were recorded under another price: nothing happens to them by itself. */
 const rerateHint = (from: string, models?: string[]) =>
@@ -53,23 +46,36 @@ const modelAnswer = (price: McpPrice) => ({
 })
 const toolAnswer = (price: McpToolPrice) => ({ ...price, ...rerateHint(price.effective_at) })
 
-/** `/pricing`: what models and tools cost, which models have no price, and pricing recorded calls anew. */
-export const pricing = (sql: SqlSource) =>
-  new Hono<ApiEnv>()
-    .get('/', validate('query', PricingQuery), async (c) => {
-      const { limit, cursor, ...filter } = c.req.valid('query')
+export const pricing = [
+  route({
+    method: 'GET',
+    path: '/pricing',
+    roles: EVERYBODY,
+    summary: 'What models and tools cost, and which models were used without a price',
+    notes: 'Prices are for everybody to read; models without one are those of calls in reach.',
+    query: PricingQuery,
+    answers: { 200: z.looseObject({}) },
+    handle: (c, { query: { limit, cursor, ...filter } }, { sql }) =>
+      asCaller(c, sql, async (db, caller) => {
+        const [{ pricing, total, next }, tool_prices, unpriced] = await Promise.all([
+          listPrices(db, filter, { limit, after: cursor ?? null }),
+          listToolPrices(db),
+          unpricedModels(db, caller, filter.model),
+        ])
+        const more = next === null ? {} : { next_cursor: String(next) }
+        return c.json({ pricing, total, note: NOTE, tool_prices, unpriced, ...more })
+      }),
+  }),
+  route({
+    method: 'PUT',
+    path: '/pricing',
+    roles: ADMINS,
+    summary: 'Sets the price of a model from a day on, or of a tool from a moment on',
+    notes: 'Recorded costs stay.',
+    body: PriceBody,
+    answers: { 200: z.looseObject({}), 201: z.looseObject({}) },
+    async handle(c, { body: price }, { sql }) {
       const client = resolveSql(sql, c)
-      const [{ pricing, total, next }, tool_prices, unpriced] = await Promise.all([
-        listPrices(client, filter, { limit, after: cursor ?? null }),
-        listToolPrices(client),
-        unpricedModels(client, callerOf(c), filter.model),
-      ])
-      const more = next === null ? {} : { next_cursor: String(next) }
-      return c.json({ pricing, total, note: NOTE, tool_prices, unpriced, ...more })
-    })
-    .put('/', adminsOnly, validate('json', PriceBody), async (c) => {
-      const client = resolveSql(sql, c)
-      const price = c.req.valid('json')
       if ('tool' in price) {
         const { effectiveAt, created } = await putToolPrice(client, price)
         const [row] = await listToolPrices(client, { tool: price.tool, at: effectiveAt })
@@ -82,8 +88,18 @@ export const pricing = (sql: SqlSource) =>
       const [row] = pricing
       if (row === undefined) return problem({ code: 'not_found' })
       return c.json(modelAnswer(row), created ? 201 : 200)
-    })
-    .post('/rerate', adminsOnly, validate('json', RerateBody), async (c) => {
+    },
+  }),
+  route({
+    method: 'POST',
+    path: '/pricing/rerate',
+    roles: ADMINS,
+    summary: 'Prices recorded calls anew by the prices of their time, on the record',
+    body: RerateBody,
+    answers: { 200: z.looseObject({}) },
+    async handle(c, { body }, { sql }) {
       const { userId } = callerOf(c)
-      return c.json(await rerate(resolveSql(sql, c), c.req.valid('json'), userId ?? 'service'))
-    })
+      return c.json(await rerate(resolveSql(sql, c), body, userId ?? 'service'))
+    },
+  }),
+]

@@ -1,15 +1,14 @@
-import { Hono, type MiddlewareHandler } from 'hono'
 import * as z from 'zod'
-import { callerOf } from '../as-caller.ts'
-import { resolveSql, type SqlSource } from '../db/client.ts'
+import { asCaller } from '../as-caller.ts'
+import { resolveSql } from '../db/client.ts'
 import { problem } from '../errors.ts'
 import { putQuota, QuotaError, quotaErrorOf, removeQuota } from '../limits/quotas.ts'
 import { previewQuota } from '../reports/quota-preview.ts'
 import { listQuotas, quotaById } from '../reports/quotas.ts'
-import { isUuid } from '../uuid.ts'
-import type { ApiEnv } from './env.ts'
 import { PreviewBody, QUOTA_SCOPES, QuotaBody } from './quota-schema.ts'
-import { label, nextCursor, pageQuery, uuid, validate } from './validate.ts'
+import { ADMINS, EVERYBODY } from './roles.ts'
+import { route } from './route.ts'
+import { label, nextCursor, pageQuery, uuid } from './validate.ts'
 
 const QuotaQuery = z.object({
   kind: z.enum(['budget', 'rate']).optional(),
@@ -18,13 +17,6 @@ const QuotaQuery = z.object({
   department: label.optional(),
   ...pageQuery(200, 100),
 })
-
-/** Before the body is read: nobody else is told what is wrong with it. */
-const adminsOnly: MiddlewareHandler<ApiEnv> = async function adminsOnly(c, next) {
-  const { role } = callerOf(c)
-  if (role === 'admin' || role === 'service') return await next()
-  return problem({ code: 'forbidden', detail: 'Admins and services set quotas.' })
-}
 
 /** Runs what the database may find a fault in that only it knows, and answers that as any fault of a body. */
 async function withFaults(answer: () => Promise<Response>): Promise<Response> {
@@ -38,43 +30,71 @@ async function withFaults(answer: () => Promise<Response>): Promise<Response> {
   }
 }
 
-/** `/quotas`: what administrators allow, where it stands, and what a quota would have refused. */
-export const quotas = (sql: SqlSource) =>
-  new Hono<ApiEnv>()
-    .get('/', validate('query', QuotaQuery), async (c) => {
-      const { limit, cursor, user_id: userId, ...filter } = c.req.valid('query')
-      const page = { limit, after: cursor ?? null }
-      const { quotas, total, next } = await listQuotas(
-        resolveSql(sql, c),
-        callerOf(c),
-        { ...filter, userId },
-        page,
-      )
-      return c.json({ quotas, total, ...nextCursor(next) })
-    })
-    .put('/', adminsOnly, validate('json', QuotaBody), (c) =>
+export const quotas = [
+  route({
+    method: 'GET',
+    path: '/quotas',
+    roles: EVERYBODY,
+    summary: 'Budgets and rates, and where each stands',
+    query: QuotaQuery,
+    answers: { 200: z.looseObject({}) },
+    handle: (c, { query: { limit, cursor, user_id: userId, ...filter } }, { sql }) =>
+      asCaller(c, sql, async (db, caller) => {
+        const page = { limit, after: cursor ?? null }
+        const { quotas, total, next } = await listQuotas(db, caller, { ...filter, userId }, page)
+        return c.json({ quotas, total, ...nextCursor(next) })
+      }),
+  }),
+  route({
+    method: 'GET',
+    path: '/quotas/:quota_id',
+    roles: EVERYBODY,
+    summary: 'One quota, and where it stands',
+    answers: { 200: z.looseObject({}) },
+    handle: (c, { id }, { sql }) =>
+      asCaller(c, sql, async (db, caller) => {
+        const quota = await quotaById(db, caller, id)
+        return quota === null ? problem({ code: 'not_found' }) : c.json(quota)
+      }),
+  }),
+  route({
+    method: 'PUT',
+    path: '/quotas',
+    roles: ADMINS,
+    summary:
+      'Creates a quota, or replaces the one with that quota_id, or else the one of the same kind, scope, subject, metric, window and narrowing',
+    notes: 'What was used stays used.',
+    body: QuotaBody,
+    answers: { 200: z.looseObject({}), 201: z.looseObject({}) },
+    refusals: ['conflict'],
+    handle: (c, { body }, { sql }) =>
       withFaults(async () => {
-        const client = resolveSql(sql, c)
-        const { quotaId, created } = await putQuota(client, c.req.valid('json'))
-        const quota = await quotaById(client, callerOf(c), quotaId)
+        const { quotaId, created } = await putQuota(resolveSql(sql, c), body)
+        const quota = await asCaller(c, sql, (db, caller) => quotaById(db, caller, quotaId))
         // Removed by somebody else in between.
         if (quota === null) return problem({ code: 'not_found' })
         return c.json(quota, created ? 201 : 200)
       }),
-    )
-    .post('/preview', adminsOnly, validate('json', PreviewBody), (c) =>
-      withFaults(async () => {
-        const { quota, days } = c.req.valid('json')
-        return c.json(await previewQuota(resolveSql(sql, c), quota, days))
-      }),
-    )
-    .get('/:quota_id', async (c) => {
-      const id = c.req.param('quota_id')
-      const quota = isUuid(id) ? await quotaById(resolveSql(sql, c), callerOf(c), id) : null
-      return quota === null ? problem({ code: 'not_found' }) : c.json(quota)
-    })
-    .delete('/:quota_id', adminsOnly, async (c) => {
-      const id = c.req.param('quota_id')
-      const removed = isUuid(id) && (await removeQuota(resolveSql(sql, c), id))
+  }),
+  route({
+    method: 'POST',
+    path: '/quotas/preview',
+    roles: ADMINS,
+    summary: 'Whom a quota would have refused in the last days, and when',
+    body: PreviewBody,
+    answers: { 200: z.looseObject({}) },
+    handle: (c, { body: { quota, days } }, { sql }) =>
+      withFaults(async () => c.json(await previewQuota(resolveSql(sql, c), quota, days))),
+  }),
+  route({
+    method: 'DELETE',
+    path: '/quotas/:quota_id',
+    roles: ADMINS,
+    summary: 'Removes a quota',
+    answers: { 204: null },
+    async handle(c, { id }, { sql }) {
+      const removed = await removeQuota(resolveSql(sql, c), id)
       return removed ? c.body(null, 204) : problem({ code: 'not_found' })
-    })
+    },
+  }),
+]

@@ -1,7 +1,6 @@
-import { Hono } from 'hono'
 import * as z from 'zod'
-import { callerOf } from '../as-caller.ts'
-import { resolveSql, type Sql, type SqlSource } from '../db/client.ts'
+import { asCaller, callerOf } from '../as-caller.ts'
+import { resolveSql } from '../db/client.ts'
 import { problem } from '../errors.ts'
 import { listSessionCalls, sessionSummary } from '../reports/calls.ts'
 import { countLiveClients } from '../reports/clients.ts'
@@ -11,28 +10,16 @@ import { sessionLines } from '../reports/session-csv.ts'
 import { sessionHealth } from '../reports/session-health.ts'
 import { listSessions } from '../reports/sessions.ts'
 import { type ReportCaller, readsCallsOf } from '../reports/visible-to.ts'
-import type { DisconnectReason } from '../sessions/life-cycle.ts'
+import { DEFAULT_TIMEOUT_SECONDS, type DisconnectReason } from '../sessions/life-cycle.ts'
 import { createSessionManager } from '../sessions/session-manager.ts'
-import { isUuid } from '../uuid.ts'
 import { csvResponse } from './csv.ts'
-import type { ApiEnv } from './env.ts'
 import { SessionFileQuery } from './session-query.ts'
-import { countQuery, nextCursor, pageQuery, validate } from './validate.ts'
+import { EVERYBODY, OWNERS } from './roles.ts'
+import { route } from './route.ts'
+import { countQuery, nextCursor, pageQuery } from './validate.ts'
 
 const CallsQuery = z.object(pageQuery(100, 100))
 const DisconnectedQuery = z.object({ days: countQuery(30, 7), ...pageQuery(200, 50) })
-
-/** What the list of sessions tells of the server. */
-export interface ServerFacts {
-  /** Seconds without a call after which a session with an id on the wire ends. */
-  sessionTimeoutSeconds: number
-  /** Null where no process lives between requests. */
-  uptimeSeconds: () => number | null
-}
-
-/** An id that cannot be is unknown, like one that is not there or that somebody else's session has. */
-const find = async (sql: Sql, caller: ReportCaller, id: string): Promise<McpSession | null> =>
-  isUuid(id) ? await sessionById(sql, caller, id) : null
 
 /** Why a caller may end a session; null when they may only look at it. */
 function reasonToEnd({ role, userId }: ReportCaller, session: McpSession): DisconnectReason | null {
@@ -40,60 +27,96 @@ function reasonToEnd({ role, userId }: ReportCaller, session: McpSession): Disco
   return role === 'admin' || role === 'service' ? 'admin' : null
 }
 
-/** `/sessions`: who is there, who has gone, how they are doing; one session with its calls and totals; and its end. */
-export const sessions = (sql: SqlSource, { sessionTimeoutSeconds, uptimeSeconds }: ServerFacts) =>
-  new Hono<ApiEnv>()
-    .get('/', validate('query', SessionFileQuery), async (c) => {
-      const client = resolveSql(sql, c)
-      const caller = callerOf(c)
-      const { filter, page, format } = c.req.valid('query')
-      if (format === 'csv') return csvResponse('sessions.csv', sessionLines(client, caller, filter))
-      const [live, { sessions, total, next }] = await Promise.all([
-        countLiveClients(client, caller),
-        listSessions(client, caller, filter, page),
-      ])
+export const sessions = [
+  route({
+    method: 'GET',
+    path: '/sessions',
+    roles: EVERYBODY,
+    summary:
+      'Sessions, latest activity first, beside how many live, the timeout and the uptime of the server',
+    query: SessionFileQuery,
+    answers: { 200: z.looseObject({}) },
+    csv: true,
+    async handle(c, { query: { filter, page, format } }, { sql, session, uptimeSeconds }) {
+      if (format === 'csv') {
+        return csvResponse('sessions.csv', sessionLines(resolveSql(sql, c), callerOf(c), filter))
+      }
+      const [live, { sessions, total, next }] = await asCaller(c, sql, (db, caller) =>
+        Promise.all([countLiveClients(db, caller), listSessions(db, caller, filter, page)]),
+      )
       const uptime = uptimeSeconds()
       return c.json({
         // Archon's word for those that live, idle ones among them.
         active_sessions: live.active + live.idle,
-        session_timeout: sessionTimeoutSeconds,
+        session_timeout: session.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS,
         ...(uptime === null ? {} : { server_uptime_seconds: uptime }),
         sessions,
         total,
         ...nextCursor(next),
       })
-    })
-    .get('/disconnected', validate('query', DisconnectedQuery), async (c) => {
-      const { days, limit, cursor } = c.req.valid('query')
-      const page = { limit, after: cursor ?? null }
-      const { next, ...report } = await listDisconnected(resolveSql(sql, c), callerOf(c), days, page)
-      return c.json({ ...report, ...nextCursor(next) })
-    })
-    .get('/health', async (c) => c.json(await sessionHealth(resolveSql(sql, c), callerOf(c))))
-    // After those above, whose names would be ids.
-    .get('/:id', validate('query', CallsQuery), async (c) => {
-      const client = resolveSql(sql, c)
-      const caller = callerOf(c)
-      const { limit, cursor } = c.req.valid('query')
-      const session = await find(client, caller, c.req.param('id'))
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/sessions/disconnected',
+    roles: EVERYBODY,
+    summary: 'What ended in the last days, and how',
+    query: DisconnectedQuery,
+    answers: { 200: z.looseObject({}) },
+    handle: (c, { query: { days, limit, cursor } }, { sql }) =>
+      asCaller(c, sql, async (db, caller) => {
+        const { next, ...report } = await listDisconnected(db, caller, days, { limit, after: cursor ?? null })
+        return c.json({ ...report, ...nextCursor(next) })
+      }),
+  }),
+  route({
+    method: 'GET',
+    path: '/sessions/health',
+    roles: EVERYBODY,
+    summary: 'How many sessions are active, idle and gone, for how long without a call, and the latest ten',
+    answers: { 200: z.looseObject({}) },
+    handle: (c, _asked, { sql }) =>
+      asCaller(c, sql, async (db, caller) => c.json(await sessionHealth(db, caller))),
+  }),
+  route({
+    method: 'GET',
+    path: '/sessions/:id',
+    roles: EVERYBODY,
+    summary: 'One session with its calls and their totals',
+    notes: 'Finance reads the totals, and the calls of its own sessions.',
+    query: CallsQuery,
+    answers: { 200: z.looseObject({}) },
+    unknown: 'session_not_found',
+    handle: (c, { id, query: { limit, cursor } }, { sql }) =>
+      asCaller(c, sql, async (db, caller) => {
+        const session = await sessionById(db, caller, id)
+        if (session === null) return problem({ code: 'session_not_found' })
+        const summary = await sessionSummary(db, caller, session.session_id)
+        // Left out where the caller may not read them: an empty list would say that there are none.
+        if (!readsCallsOf(caller, session.user_id)) return c.json({ session, summary })
+        const page = { limit, after: cursor ?? null }
+        const { calls, next } = await listSessionCalls(db, caller, session.session_id, page)
+        return c.json({ session, requests: calls, ...nextCursor(next), summary })
+      }),
+  }),
+  route({
+    method: 'DELETE',
+    path: '/sessions/:id',
+    roles: OWNERS,
+    summary: 'Ends a session',
+    notes: 'It is no credential: its user can open another. Who may only look at it is answered 403.',
+    answers: { 204: null },
+    unknown: 'session_not_found',
+    async handle(c, { id }, { sql }) {
+      const session = await asCaller(c, sql, (db, caller) => sessionById(db, caller, id))
       if (session === null) return problem({ code: 'session_not_found' })
-      const summary = await sessionSummary(client, caller, session.session_id)
-      // Left out where the caller may not read them: an empty list would say that there are none.
-      if (!readsCallsOf(caller, session.user_id)) return c.json({ session, summary })
-      const page = { limit, after: cursor ?? null }
-      const { calls, next } = await listSessionCalls(client, caller, session.session_id, page)
-      return c.json({ session, requests: calls, ...nextCursor(next), summary })
-    })
-    .delete('/:id', async (c) => {
-      const client = resolveSql(sql, c)
-      const caller = callerOf(c)
-      const session = await find(client, caller, c.req.param('id'))
-      if (session === null) return problem({ code: 'session_not_found' })
-      const reason = reasonToEnd(caller, session)
+      const reason = reasonToEnd(callerOf(c), session)
       if (reason === null) return problem({ code: 'forbidden' })
       // One that ran out keeps that end, though the sweep may have yet to write it.
       if (session.status !== 'disconnected') {
-        await createSessionManager(client).endSession(session.session_id, reason)
+        await createSessionManager(resolveSql(sql, c)).endSession(session.session_id, reason)
       }
       return c.body(null, 204)
-    })
+    },
+  }),
+]

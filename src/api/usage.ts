@@ -1,11 +1,10 @@
-import { Hono } from 'hono'
 import * as z from 'zod'
-import { callerOf } from '../as-caller.ts'
-import { resolveSql, type SqlSource } from '../db/client.ts'
+import { asCaller } from '../as-caller.ts'
 import { usageSummary } from '../reports/usage.ts'
-import type { ApiEnv } from './env.ts'
 import { faulty, periodQuery, readPeriod } from './period-query.ts'
-import { countQuery, validate } from './validate.ts'
+import { EVERYBODY } from './roles.ts'
+import { route } from './route.ts'
+import { countQuery } from './validate.ts'
 
 const UsageQuery = z
   .object({
@@ -20,14 +19,21 @@ const UsageQuery = z
     context.addIssue({ code: 'custom', path, message: 'must be given when the other is' })
   })
 
-/** `/usage`: what the calls used that the caller may see the sums of. */
-export const usage = (sql: SqlSource) =>
-  new Hono<ApiEnv>().get('/summary', validate('query', UsageQuery), async (c) => {
-    const { start_date: from, end_date: to, timezone, days } = c.req.valid('query')
-    const client = resolveSql(sql, c)
-    if (from === undefined) return c.json(await usageSummary(client, callerOf(c), { days }))
-    const read = await readPeriod(client, { from, to, timezone })
-    if ('period' in read) return c.json(await usageSummary(client, callerOf(c), read.period))
-    const { path, message } = read.fault
-    return faulty({ path: path === 'timezone' ? path : 'end_date', message })
-  })
+export const usage = [
+  route({
+    method: 'GET',
+    path: '/usage/summary',
+    roles: EVERYBODY,
+    summary: 'What successful calls used, in all and by tool',
+    query: UsageQuery,
+    answers: { 200: z.looseObject({}) },
+    handle: (c, { query: { start_date: from, end_date: to, timezone, days } }, { sql }) =>
+      asCaller(c, sql, async (db, caller) => {
+        if (from === undefined) return c.json(await usageSummary(db, caller, { days }))
+        const read = await readPeriod(db, { from, to, timezone })
+        if ('period' in read) return c.json(await usageSummary(db, caller, read.period))
+        const { path, message } = read.fault
+        return faulty({ path: path === 'timezone' ? path : 'end_date', message })
+      }),
+  }),
+]

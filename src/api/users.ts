@@ -1,8 +1,7 @@
-import { Hono, type MiddlewareHandler } from 'hono'
 import * as z from 'zod'
-import { callerOf } from '../as-caller.ts'
+import { asCaller } from '../as-caller.ts'
 import { changeUser, revokeUser } from '../auth/users.ts'
-import { resolveSql, type SqlSource } from '../db/client.ts'
+import { resolveSql } from '../db/client.ts'
 import { problem } from '../errors.ts'
 import { periodOf } from '../reports/period.ts'
 import { listSessions } from '../reports/sessions.ts'
@@ -10,12 +9,12 @@ import { userActivity } from '../reports/user-activity.ts'
 import { userLines } from '../reports/user-csv.ts'
 import { USER_SORTS } from '../reports/user-rows.ts'
 import { findUser, listUsers, userById } from '../reports/users.ts'
-import { isUuid } from '../uuid.ts'
 import { csvResponse, formatQuery } from './csv.ts'
-import type { ApiEnv } from './env.ts'
 import { faulty, periodQuery, readPeriod, timezoneQuery } from './period-query.ts'
+import { ADMINS, EVERYBODY } from './roles.ts'
+import { route } from './route.ts'
 import { SESSION_STATUS } from './session-query.ts'
-import { countQuery, label, nextCursor, pageQuery, validate } from './validate.ts'
+import { countQuery, label, nextCursor, pageQuery } from './validate.ts'
 
 const UsersQuery = z.object({
   // An empty field of a form searches for nothing.
@@ -41,74 +40,104 @@ const Change = z
 const EARLIEST = new Date(0)
 const DAY_MS = 86_400_000
 
-/** Before the body is read: nobody else is told what is wrong with it, nor who is there. */
-const adminsOnly: MiddlewareHandler<ApiEnv> = async function adminsOnly(c, next) {
-  const { role } = callerOf(c)
-  if (role === 'admin' || role === 'service') return await next()
-  return problem({ code: 'forbidden', detail: 'Admins and services change users.' })
-}
-
-/** An id that cannot be is unknown, like one that is not there or that the caller may not see. */
-const knownId: MiddlewareHandler<ApiEnv> = async function knownId(c, next) {
-  return isUuid(c.req.param('id') ?? '') ? await next() : problem({ code: 'not_found' })
-}
-
 /** Whom Archon knew alone has no token that could be refused. */
 const stranger = (): Response =>
   problem({ code: 'not_found', detail: 'Nobody with this id has ever signed in here.' })
 
-/** `/users`: who they are, what they did, and what an administrator may change. */
-export const users = (sql: SqlSource) =>
-  new Hono<ApiEnv>()
-    .get('/', validate('query', UsersQuery), async (c) => {
-      const client = resolveSql(sql, c)
-      const { from, to, timezone, limit, cursor, format, ...filter } = c.req.valid('query')
-      const read = await readPeriod(client, { from, to, timezone }, EARLIEST)
-      if ('fault' in read) return faulty(read.fault)
-      const page = format === 'csv' ? { limit: null, after: null } : { limit, after: cursor ?? null }
-      const { next, ...report } = await listUsers(client, callerOf(c), filter, read.period, page)
-      return format === 'csv'
-        ? csvResponse('users.csv', userLines(report))
-        : c.json({ ...report, ...nextCursor(next) })
-    })
-    .use('/:id/*', knownId)
-    .get('/:id', validate('query', UserQuery), async (c) => {
-      const client = resolveSql(sql, c)
-      const read = await readPeriod(client, c.req.valid('query'), EARLIEST)
-      if ('fault' in read) return faulty(read.fault)
-      const user = await userById(client, callerOf(c), c.req.param('id'), read.period)
-      return user === null ? problem({ code: 'not_found' }) : c.json(user)
-    })
-    .get('/:id/sessions', validate('query', SessionsQuery), async (c) => {
-      const client = resolveSql(sql, c)
-      const caller = callerOf(c)
-      const userId = c.req.param('id')
-      const { status_filter: status, limit, cursor } = c.req.valid('query')
-      if ((await findUser(client, caller, userId)) === null) return problem({ code: 'not_found' })
-      const page = { limit, after: cursor ?? null }
-      const { sessions, total, next } = await listSessions(client, caller, { status, userId }, page)
-      return c.json({ sessions, total, ...nextCursor(next) })
-    })
-    .get('/:id/activity', validate('query', ActivityQuery), async (c) => {
-      const client = resolveSql(sql, c)
-      const { days, timezone } = c.req.valid('query')
-      const read = await readPeriod(client, { timezone }, EARLIEST)
-      if ('fault' in read) return faulty(read.fault)
-      const { end } = read.period
-      const period = { start: new Date(end.getTime() - days * DAY_MS), end, timezone }
-      const activity = await userActivity(client, callerOf(c), c.req.param('id'), period)
-      return activity === null ? problem({ code: 'not_found' }) : c.json({ days, ...activity })
-    })
-    .patch('/:id', adminsOnly, validate('json', Change), async (c) => {
-      const client = resolveSql(sql, c)
-      const userId = c.req.param('id')
-      if (!(await changeUser(client, userId, c.req.valid('json')))) return stranger()
-      const period = await periodOf(client, { from: EARLIEST, to: null, timezone: 'UTC' })
-      const user = await userById(client, callerOf(c), userId, period)
+export const users = [
+  route({
+    method: 'GET',
+    path: '/users',
+    roles: EVERYBODY,
+    summary: 'Who the users are, and what they did in a period; of all time when nothing is said',
+    query: UsersQuery,
+    answers: { 200: z.looseObject({}) },
+    csv: true,
+    handle: (c, { query: { from, to, timezone, limit, cursor, format, ...filter } }, { sql }) =>
+      asCaller(c, sql, async (db, caller) => {
+        const read = await readPeriod(db, { from, to, timezone }, EARLIEST)
+        if ('fault' in read) return faulty(read.fault)
+        const page = format === 'csv' ? { limit: null, after: null } : { limit, after: cursor ?? null }
+        const { next, ...report } = await listUsers(db, caller, filter, read.period, page)
+        return format === 'csv'
+          ? csvResponse('users.csv', userLines(report))
+          : c.json({ ...report, ...nextCursor(next) })
+      }),
+  }),
+  route({
+    method: 'GET',
+    path: '/users/:id',
+    roles: EVERYBODY,
+    summary: 'One user, and what they did in a period',
+    query: UserQuery,
+    answers: { 200: z.looseObject({}) },
+    handle: (c, { id, query }, { sql }) =>
+      asCaller(c, sql, async (db, caller) => {
+        const read = await readPeriod(db, query, EARLIEST)
+        if ('fault' in read) return faulty(read.fault)
+        const user = await userById(db, caller, id, read.period)
+        return user === null ? problem({ code: 'not_found' }) : c.json(user)
+      }),
+  }),
+  route({
+    method: 'GET',
+    path: '/users/:id/sessions',
+    roles: EVERYBODY,
+    summary: 'All sessions of a user, latest activity first',
+    query: SessionsQuery,
+    answers: { 200: z.looseObject({}) },
+    handle: (c, { id: userId, query: { status_filter: status, limit, cursor } }, { sql }) =>
+      asCaller(c, sql, async (db, caller) => {
+        if ((await findUser(db, caller, userId)) === null) return problem({ code: 'not_found' })
+        const page = { limit, after: cursor ?? null }
+        const { sessions, total, next } = await listSessions(db, caller, { status, userId }, page)
+        return c.json({ sessions, total, ...nextCursor(next) })
+      }),
+  }),
+  route({
+    method: 'GET',
+    path: '/users/:id/activity',
+    roles: EVERYBODY,
+    summary: 'What a user did in the last days, and on which',
+    query: ActivityQuery,
+    answers: { 200: z.looseObject({}) },
+    handle: (c, { id, query: { days, timezone } }, { sql }) =>
+      asCaller(c, sql, async (db, caller) => {
+        const read = await readPeriod(db, { timezone }, EARLIEST)
+        if ('fault' in read) return faulty(read.fault)
+        const { end } = read.period
+        const period = { start: new Date(end.getTime() - days * DAY_MS), end, timezone }
+        const activity = await userActivity(db, caller, id, period)
+        return activity === null ? problem({ code: 'not_found' }) : c.json({ days, ...activity })
+      }),
+  }),
+  route({
+    method: 'PATCH',
+    path: '/users/:id',
+    roles: ADMINS,
+    summary:
+      'Sets department and role of a user from now on, which win over the token until cleared with null; blocks them',
+    body: Change,
+    answers: { 200: z.looseObject({}) },
+    async handle(c, { id, body }, { sql }) {
+      if (!(await changeUser(resolveSql(sql, c), id, body))) return stranger()
+      const user = await asCaller(c, sql, async (db, caller) => {
+        const period = await periodOf(db, { from: EARLIEST, to: null, timezone: 'UTC' })
+        return await userById(db, caller, id, period)
+      })
       // Erased by somebody else in between.
       return user === null ? problem({ code: 'not_found' }) : c.json(user)
-    })
-    .post('/:id/revoke', adminsOnly, async (c) => {
-      const revokedAt = await revokeUser(resolveSql(sql, c), c.req.param('id'))
+    },
+  }),
+  route({
+    method: 'POST',
+    path: '/users/:id/revoke',
+    roles: ADMINS,
+    summary: 'Refuses every token of a user that was issued so far, and ends their sessions',
+    answers: { 200: z.looseObject({}) },
+    async handle(c, { id }, { sql }) {
+      const revokedAt = await revokeUser(resolveSql(sql, c), id)
       return revokedAt === null ? stranger() : c.json({ revoked_at: revokedAt.toISOString() })
-    })
+    },
+  }),
+]
