@@ -1,4 +1,5 @@
 import type { Context } from 'hono'
+import type { Actor } from './audit.ts'
 import { type Queryable, resolveSql, type SqlSource } from './db/client.ts'
 import type { ReportCaller } from './reports/visible-to.ts'
 import type { UserVariables } from './variables.ts'
@@ -9,6 +10,12 @@ export function callerOf(c: Context<{ Variables: UserVariables }>): ReportCaller
   if (caller.kind === 'service') return { role: 'service', userId: null, department: null }
   if (user === null) throw new Error('an anonymous caller got past userContext()')
   return { role: user.role, userId: user.id, department: user.department }
+}
+
+/** Who does it, as the audit keeps it. */
+export function actorOf(c: Context<{ Variables: UserVariables }>): Actor {
+  const { role, userId } = callerOf(c)
+  return { kind: role === 'service' ? 'service' : 'user', id: userId }
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { ZodType } from 'zod'
+import { CLI_ACTOR } from './audit.ts'
 import { PriceBody, RerateBody } from './api/pricing-schema.ts'
 import { parse, refuseMore, say, table, UsageError, withDatabase } from './cli-run.ts'
 import { errorCode } from './db/client.ts'
@@ -89,7 +90,9 @@ async function set(args: string[]): Promise<void> {
   refuseMore(positionals)
   const price = read(PriceBody, values, options)
   await withDatabase(async (sql) => {
-    const { created } = await ('tool' in price ? putToolPrice(sql, price) : putModelPrice(sql, price))
+    const { created } = await ('tool' in price
+      ? putToolPrice(sql, price, CLI_ACTOR)
+      : putModelPrice(sql, price, CLI_ACTOR))
     say(`${created ? 'created' : 'replaced'} the price of ${'tool' in price ? price.tool : price.model}`)
     const isPast = 'tool' in price ? price.effectiveAt !== null : price.effectiveDate !== null
     if (isPast) say('Calls on record keep their cost: "prices rerate" prices those of a period anew')
@@ -125,7 +128,7 @@ async function sync(args: string[]): Promise<void> {
       throw error instanceof UnknownProviderError ? new UsageError(error.message, { cause: error }) : error
     })
     const dry = values['dry-run'] === true
-    const differing = await syncPrices(sql, prices, dry)
+    const differing = await syncPrices(sql, prices, dry, CLI_ACTOR)
     const head = ['', 'provider', 'model', 'input / output', 'before', 'note']
     if (differing.length > 0) say(table(head, differing.map(lineOf)))
     const count = (wanted: string) => differing.filter(({ outcome }) => outcome === wanted).length
@@ -141,7 +144,7 @@ async function rerateCalls(args: string[]): Promise<void> {
   refuseMore(positionals)
   const request = read(RerateBody, values, RERATE_FIELDS)
   await withDatabase(async (sql) => {
-    const done = await rerate(sql, request, 'command line')
+    const done = await rerate(sql, request, CLI_ACTOR)
     const calls = done.calls === 1 ? '1 call' : `${done.calls} calls`
     const costs = done.calls === 0 ? '' : `: ${done.cost_before} USD before, ${done.cost_after} USD after`
     say(`From ${done.from} up to ${done.to} the cost of ${calls} changed${costs}`)

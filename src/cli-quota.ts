@@ -1,5 +1,6 @@
 import type { ZodType } from 'zod'
 import { PreviewBody, QuotaBody } from './api/quota-schema.ts'
+import { CLI_ACTOR } from './audit.ts'
 import { parse, refuseMore, say, table, UsageError, withDatabase } from './cli-run.ts'
 import { putQuota, QuotaError, quotaErrorOf, removeQuota } from './limits/quotas.ts'
 import { previewQuota } from './reports/quota-preview.ts'
@@ -131,7 +132,7 @@ async function set(args: string[]): Promise<void> {
   refuseMore(positionals)
   const quota = read(QuotaBody, bodyOf(values) ?? {})
   await withDatabase(async (sql) => {
-    const { quotaId, created } = await orUsageError(() => putQuota(sql, quota))
+    const { quotaId, created } = await orUsageError(() => putQuota(sql, quota, CLI_ACTOR))
     say(`${created ? 'created' : 'changed'} ${quotaId}`)
   })
 }
@@ -142,7 +143,7 @@ async function remove(args: string[]): Promise<void> {
   if (!isUuid(id)) throw new UsageError('Which quota? Give its id, as "quota list" shows it')
   refuseMore(rest)
   await withDatabase(async (sql) => {
-    if (!(await removeQuota(sql, id))) throw new Error(`There is no quota ${id}`)
+    if (!(await removeQuota(sql, id, CLI_ACTOR))) throw new Error(`There is no quota ${id}`)
     say(`removed ${id}`)
   })
 }

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { asCaller, callerOf } from '../as-caller.ts'
+import { actorOf, asCaller } from '../as-caller.ts'
 import { resolveSql } from '../db/client.ts'
 import { problem } from '../errors.ts'
 import {
@@ -77,13 +77,13 @@ export const pricing = [
     async handle(c, { body: price }, { sql }) {
       const client = resolveSql(sql, c)
       if ('tool' in price) {
-        const { effectiveAt, created } = await putToolPrice(client, price)
+        const { effectiveAt, created } = await putToolPrice(client, price, actorOf(c))
         const [row] = await listToolPrices(client, { tool: price.tool, at: effectiveAt })
         // Removed by somebody else in between.
         if (row === undefined) return problem({ code: 'not_found' })
         return c.json(toolAnswer(row), created ? 201 : 200)
       }
-      const { id, created } = await putModelPrice(client, price)
+      const { id, created } = await putModelPrice(client, price, actorOf(c))
       const { pricing } = await listPrices(client, { id }, { limit: 1, after: null })
       const [row] = pricing
       if (row === undefined) return problem({ code: 'not_found' })
@@ -97,9 +97,6 @@ export const pricing = [
     summary: 'Prices recorded calls anew by the prices of their time, on the record',
     body: RerateBody,
     answers: { 200: z.looseObject({}) },
-    async handle(c, { body }, { sql }) {
-      const { userId } = callerOf(c)
-      return c.json(await rerate(resolveSql(sql, c), body, userId ?? 'service'))
-    },
+    handle: async (c, { body }, { sql }) => c.json(await rerate(resolveSql(sql, c), body, actorOf(c))),
   }),
 ]

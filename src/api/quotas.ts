@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { asCaller } from '../as-caller.ts'
+import { actorOf, asCaller } from '../as-caller.ts'
 import { resolveSql } from '../db/client.ts'
 import { problem } from '../errors.ts'
 import { putQuota, QuotaError, quotaErrorOf, removeQuota } from '../limits/quotas.ts'
@@ -69,7 +69,7 @@ export const quotas = [
     refusals: ['conflict'],
     handle: (c, { body }, { sql }) =>
       withFaults(async () => {
-        const { quotaId, created } = await putQuota(resolveSql(sql, c), body)
+        const { quotaId, created } = await putQuota(resolveSql(sql, c), body, actorOf(c))
         const quota = await asCaller(c, sql, (db, caller) => quotaById(db, caller, quotaId))
         // Removed by somebody else in between.
         if (quota === null) return problem({ code: 'not_found' })
@@ -93,7 +93,7 @@ export const quotas = [
     summary: 'Removes a quota',
     answers: { 204: null },
     async handle(c, { id }, { sql }) {
-      const removed = await removeQuota(resolveSql(sql, c), id)
+      const removed = await removeQuota(resolveSql(sql, c), id, actorOf(c))
       return removed ? c.body(null, 204) : problem({ code: 'not_found' })
     },
   }),

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { asCaller } from '../as-caller.ts'
+import { actorOf, asCaller } from '../as-caller.ts'
 import { changeUser, revokeUser } from '../auth/users.ts'
 import { resolveSql } from '../db/client.ts'
 import { problem } from '../errors.ts'
@@ -120,7 +120,7 @@ export const users = [
     body: Change,
     answers: { 200: z.looseObject({}) },
     async handle(c, { id, body }, { sql }) {
-      if (!(await changeUser(resolveSql(sql, c), id, body))) return stranger()
+      if (!(await changeUser(resolveSql(sql, c), id, body, actorOf(c)))) return stranger()
       const user = await asCaller(c, sql, async (db, caller) => {
         const period = await periodOf(db, { from: EARLIEST, to: null, timezone: 'UTC' })
         return await userById(db, caller, id, period)
@@ -136,7 +136,7 @@ export const users = [
     summary: 'Refuses every token of a user that was issued so far, and ends their sessions',
     answers: { 200: z.looseObject({}) },
     async handle(c, { id }, { sql }) {
-      const revokedAt = await revokeUser(resolveSql(sql, c), id)
+      const revokedAt = await revokeUser(resolveSql(sql, c), id, actorOf(c))
       return revokedAt === null ? stranger() : c.json({ revoked_at: revokedAt.toISOString() })
     },
   }),

@@ -1,4 +1,6 @@
-import { errorCode, errorField, pgArray, type Sql } from '../db/client.ts'
+import { type Actor, type AuditDetails, recordAudit } from '../audit.ts'
+import { errorCode, errorField, pgArray, type Sql, type Transaction } from '../db/client.ts'
+import { inTransaction } from '../db/transaction.ts'
 import type { QuotaMetric, QuotaScope, QuotaWindow } from '../ledger/types.ts'
 
 /** What an administrator allows. What a budget has and a rate has not is null in a rate, and the other way round. */
@@ -60,16 +62,18 @@ const list = (names: string[] | null): string | null => (names === null ? null :
 /**
  * Creates a quota, or changes the one with that id, or else the one of the same kind, scope, subject, metric, window
  * and narrowing. What was used stays used. It holds for every call that asks after the commit.
+ * @param by whoever does it, for the record.
  * @param now the moment in whose window a new budget begins; null is the database's clock.
  * @throws QuotaError for a time zone that is not known, and an id that would make a second quota of one identity.
  */
 export async function putQuota(
   sql: Sql,
   quota: QuotaDefinition,
+  by: Actor,
   now: Date | null = null,
 ): Promise<{ quotaId: string; created: boolean }> {
-  try {
-    const [row] = await sql<[{ quota_id: string; created: boolean }]>`
+  const put = async (tx: Transaction) => {
+    const [row] = await tx<[{ quota_id: string; created: boolean }]>`
       select (put.quota).quota_id, put.created
       from archon_mcp_put_quota(
         ${now}, ${quota.quotaId}, ${quota.kind}, ${quota.scope}, ${quota.subject}, ${quota.metric}, ${quota.amount},
@@ -77,16 +81,51 @@ export async function putQuota(
         ${quota.burst}, ${list(quota.tools)}::text[], ${list(quota.models)}::text[], ${quota.mode},
         ${pgArray(quota.warnAt)}::numeric[]
       ) as put`
+    const target = { kind: 'quota', id: row.quota_id } as const
+    await recordAudit(tx, by, { action: 'quota.set', target, details: detailsOf(quota, row.created) })
     return { quotaId: row.quota_id, created: row.created }
+  }
+  try {
+    return await inTransaction(sql, put, { statementTimeoutMs: COUNTING_MS })
   } catch (error) {
     throw quotaErrorOf(error)
   }
 }
 
-/** @returns whether it was there. */
-export async function removeQuota(sql: Sql, quotaId: string): Promise<boolean> {
-  const [row] = await sql<[{ removed: boolean }]>`select archon_mcp_remove_quota(${quotaId}) as removed`
-  return row.removed
+/** A new budget is counted from the calls of its window, which may be many. */
+const COUNTING_MS = 120_000
+
+/** What was set, for the record. A subject is an id or a department. */
+function detailsOf(quota: QuotaDefinition, created: boolean): AuditDetails {
+  const { kind, scope, subject, metric, amount, window, windowSeconds, burst, tools, models, mode } = quota
+  const told = {
+    kind,
+    scope,
+    subject,
+    metric,
+    amount,
+    window,
+    window_seconds: windowSeconds,
+    burst,
+    tools,
+    models,
+    mode,
+  }
+  const set = Object.entries(told).filter(([, value]) => value !== null)
+  return { created, ...Object.fromEntries(set) }
+}
+
+/**
+ * @param by whoever does it, for the record.
+ * @returns whether it was there.
+ */
+export async function removeQuota(sql: Sql, quotaId: string, by: Actor): Promise<boolean> {
+  return await inTransaction(sql, async (tx) => {
+    const [row] = await tx<[{ removed: boolean }]>`select archon_mcp_remove_quota(${quotaId}) as removed`
+    if (row.removed)
+      await recordAudit(tx, by, { action: 'quota.removed', target: { kind: 'quota', id: quotaId } })
+    return row.removed
+  })
 }
 
 /** A budget that says other than its calls do. Amounts are decimals. */

@@ -1,4 +1,6 @@
-import type { Sql } from '../db/client.ts'
+import { type Actor, recordAudit } from '../audit.ts'
+import type { Queryable, Sql } from '../db/client.ts'
+import { inTransaction } from '../db/transaction.ts'
 
 /** What a price book says of a model: USD for 1,000 tokens, as decimals. */
 export interface BookPrice {
@@ -51,7 +53,20 @@ export async function syncPrices(
   sql: Sql,
   book: readonly BookPrice[],
   dry: boolean,
+  by: Actor,
 ): Promise<PriceDifference[]> {
+  if (dry) return await put(sql, book, true)
+  return await inTransaction(sql, async (tx) => {
+    const differing = await put(tx, book, false)
+    const count = (wanted: string) => differing.filter(({ outcome }) => outcome === wanted).length
+    const [added, changed] = [count('added'), count('changed')]
+    if (added + changed > 0)
+      await recordAudit(tx, by, { action: 'prices.synced', target: null, details: { added, changed } })
+    return differing
+  })
+}
+
+async function put(sql: Queryable, book: readonly BookPrice[], dry: boolean): Promise<PriceDifference[]> {
   const found = await sql<Row[]>`
     with today as (
       select (now() at time zone 'UTC')::date as day

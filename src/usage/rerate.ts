@@ -1,4 +1,6 @@
+import { type Actor, recordAudit } from '../audit.ts'
 import { pgArray, type Sql } from '../db/client.ts'
+import { inTransaction } from '../db/transaction.ts'
 
 /** Calls of one step. The budgets that it moves are locked meanwhile, for some tens of milliseconds. */
 const CALLS_AT_ONCE = 500
@@ -38,18 +40,26 @@ interface Row {
   finished: boolean
 }
 
+/** What the record of it calls whoever has no id. */
+const KINDS = { user: 'user', service: 'service', cli: 'command line' } as const
+
 /**
  * Prices the recorded calls of a period anew, by the prices that were in force at the time of each, and moves the
  * budgets by the difference. What a tool said it cost stays. Done in steps that are committed one by one: where it
  * is broken off, its record says how much was done, and another run does the rest.
- * @param by who asked: a user's id, or what kind of program.
+ * @param by who asked.
  */
-export async function rerate(sql: Sql, { from, to, models }: RerateRequest, by: string): Promise<Rerate> {
-  const [begun] = await sql<[{ id: string }]>`
-    select archon_mcp_rerate(
-      ${from}, coalesce(${to}::timestamptz, clock_timestamp()), ${models === null ? null : pgArray(models)}::text[],
-      ${by}
-    ) as id`
+export async function rerate(sql: Sql, { from, to, models }: RerateRequest, by: Actor): Promise<Rerate> {
+  const begun = await inTransaction(sql, async (tx) => {
+    const [{ id }] = await tx<[{ id: string }]>`
+      select archon_mcp_rerate(
+        ${from}, coalesce(${to}::timestamptz, clock_timestamp()), ${models === null ? null : pgArray(models)}::text[],
+        ${by.id ?? KINDS[by.kind]}
+      ) as id`
+    const details = { from: from.toISOString(), to: to?.toISOString() ?? null, models }
+    await recordAudit(tx, by, { action: 'calls.rerated', target: { kind: 'rerate', id }, details })
+    return { id }
+  })
   for (;;) {
     const [step] = await sql<[Row]>`
       select rerated_at, from_at, to_at, to_json(models) as models, calls, trim_scale(cost_before) as cost_before,

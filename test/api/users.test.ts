@@ -389,6 +389,16 @@ describe('PATCH /users/:id', () => {
     expect((await patch('Ada', { blocked: false })).told).toMatchObject({ blocked: false })
   })
 
+  it('ends the sessions of whom it blocks', async () => {
+    const session = await writeSession(api.database.owner, { user_id: ids['Zoe'] })
+    await patch('Ada', { department: 'research' })
+    await patch('Ada', { blocked: true })
+    const rows = await api.sql`
+      select disconnect_reason from archon_mcp_sessions where session_id = ${session}`
+    expect([...rows]).toEqual([{ disconnect_reason: 'revoked' }])
+    await patch('Ada', { blocked: false })
+  })
+
   const faults: [unknown, string][] = [
     [{}, ''],
     [{ colour: 'red' }, ''],

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { CLI_ACTOR } from '../../src/audit.ts'
 import { changeUser } from '../../src/auth/users.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { membershipsOf } from '../../src/reports/memberships.ts'
@@ -44,7 +45,7 @@ test('an upgrade reads the history from the calls, and keeps what it knew throug
     ['sales', today],
   ])
 
-  await changeUser(database.sql, ALICE, { department: 'legal' })
+  await changeUser(database.sql, ALICE, { department: 'legal' }, CLI_ACTOR)
   await migrate(owner, { direction: 'down', to: BEFORE })
   await owner`update archon_mcp_users set assigned_department = 'sales' where user_id = ${ALICE}`
   await owner`delete from archon_mcp_users where user_id = ${BOB}`

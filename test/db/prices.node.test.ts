@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { CLI_ACTOR } from '../../src/audit.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { putModelPrice, putToolPrice } from '../../src/usage/prices.ts'
 import { rerate } from '../../src/usage/rerate.ts'
@@ -9,10 +10,10 @@ test('the record of what was priced anew, and prices, survive the way down and u
   await using database = await createTestDatabase()
   const { owner, sql } = database
   const price = { provider: 'Test', model: 'large', input: '0.0000000001', output: '2', cached: '0' }
-  await putModelPrice(sql, { ...price, effectiveDate: '2026-01-01', notes: 'agreed' })
-  await putToolPrice(sql, { tool: 'search', price: '0.5', effectiveAt: null, remark: null })
+  await putModelPrice(sql, { ...price, effectiveDate: '2026-01-01', notes: 'agreed' }, CLI_ACTOR)
+  await putToolPrice(sql, { tool: 'search', price: '0.5', effectiveAt: null, remark: null }, CLI_ACTOR)
   for (const models of [null, ['large', 'small']])
-    await rerate(sql, { from: new Date('2026-01-01'), to: null, models }, 'test')
+    await rerate(sql, { from: new Date('2026-01-01'), to: null, models }, CLI_ACTOR)
   const before = await contentsOf(owner)
   for (const to of [6, 0]) {
     await migrate(owner, { direction: 'down', to })

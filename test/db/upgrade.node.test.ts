@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { CLI_ACTOR } from '../../src/audit.ts'
+import { changeUser } from '../../src/auth/users.ts'
 import { connect, type Sql } from '../../src/db/client.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { createLedger } from '../../src/ledger/ledger.ts'
@@ -16,7 +18,8 @@ const down = (sql: Sql, to = 0) => migrate(sql, { direction: 'down', to })
 
 /**
  * What a day with us leaves: three users, three sessions, one of which has ended, and seven calls in two of them and
- * in none, three of which are open; and a session, a call and a price that Archon wrote beside us.
+ * in none, three of which are open; a role that was set, and so a line of audit; and a session, a
+ * call and a price that Archon wrote beside us.
  */
 async function liveADay({ sql, owner }: TestDatabase): Promise<void> {
   const ledger = createLedger(sql)
@@ -37,6 +40,7 @@ async function liveADay({ sql, owner }: TestDatabase): Promise<void> {
   await Promise.all([...ended, ledger.close(success(inDerived!.id, { status: 'error', error: 'it failed' }))])
   await ledger.admit(requestBy(await callerNamed('carol')))
   await owner`update archon_mcp_requests set cost = 0.0000012345, estimated_cost = 0.000001 where request_id = ${onWire!.id}`
+  await changeUser(sql, dora.firstId, { role: 'finance' }, CLI_ACTOR)
   const over = await sessions.createSession({ clientInfo: { name: 'Gemini' } })
   await sessions.endSession(over, 'client_disconnect')
 
@@ -144,6 +148,7 @@ describe('an Archon database', () => {
     await down(sql)
     // Our three sessions hold what Archon has no column for, and what this Archon had none for: a user or a reason.
     expect(said).toEqual([
+      kept('1 row of archon_mcp_audit'),
       kept('3 rows of archon_mcp_memberships'),
       kept('3 rows of archon_mcp_users'),
       kept('3 rows of archon_mcp_sessions'),
@@ -159,6 +164,7 @@ describe('an Archon database', () => {
       back('3 rows of archon_mcp_sessions'),
       back('7 rows of archon_mcp_requests'),
       back('3 rows of archon_mcp_memberships'),
+      back('1 row of archon_mcp_audit'),
     ])
   })
 

@@ -1,5 +1,6 @@
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { CLI_ACTOR } from '../../src/audit.ts'
 import { changeUser } from '../../src/auth/users.ts'
 import { createLedger } from '../../src/ledger/ledger.ts'
 import { SUMS } from '../../src/reports/call-sums.ts'
@@ -98,7 +99,7 @@ async function live(events: readonly Event[]): Promise<void> {
     now = at
     const caller = who === null ? null : await callerNamed(who)
     if (caller !== null && department !== undefined)
-      await changeUser(database.sql, caller.firstId, { department })
+      await changeUser(database.sql, caller.firstId, { department }, CLI_ACTOR)
     if (end === 'foreign') {
       await writeForeign(each)
       continue

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { CLI_ACTOR } from '../../src/audit.ts'
 import { changeUser } from '../../src/auth/users.ts'
 import { createLedger } from '../../src/ledger/ledger.ts'
 import type { LedgerCaller } from '../../src/ledger/types.ts'
@@ -50,7 +51,7 @@ describe('a membership', () => {
       { does: 'an older token', run: () => call('sales', 11), shows: ['sales', 'research'] },
       {
         does: 'what an admin sets',
-        run: () => changeUser(database.sql, who, { department: 'legal' }),
+        run: () => changeUser(database.sql, who, { department: 'legal' }, CLI_ACTOR),
         shows: ['sales', 'research', 'legal'],
       },
       {
@@ -60,12 +61,12 @@ describe('a membership', () => {
       },
       {
         does: 'what an admin sets beside it',
-        run: () => changeUser(database.sql, who, { role: 'manager', blocked: false }),
+        run: () => changeUser(database.sql, who, { role: 'manager', blocked: false }, CLI_ACTOR),
         shows: ['sales', 'research', 'legal'],
       },
       {
         does: 'what is cleared',
-        run: () => changeUser(database.sql, who, { department: null }),
+        run: () => changeUser(database.sql, who, { department: null }, CLI_ACTOR),
         shows: ['sales', 'research', 'legal', 'sales'],
       },
       {
@@ -92,7 +93,7 @@ describe('a membership', () => {
   it('of many moves at once is one after the other', async () => {
     await call('a')
     const moves = Array.from({ length: 12 }, (_, place) =>
-      changeUser(database.sql, who, { department: `d${place}` }),
+      changeUser(database.sql, who, { department: `d${place}` }, CLI_ACTOR),
     )
     await Promise.all(moves)
     expect(new Set(await departments())).toEqual(new Set(['a', ...moves.map((_, place) => `d${place}`)]))

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { CLI_ACTOR } from '../../src/audit.ts'
 import { QuotaBody } from '../../src/api/quota-schema.ts'
 import { createLedger } from '../../src/ledger/ledger.ts'
 import type { CallToOpen, UsageLine } from '../../src/ledger/types.ts'
@@ -26,7 +27,7 @@ const admin: ReportCaller = { role: 'admin', userId: null, department: null }
 async function put(quota: object, now = NOON): Promise<string> {
   const common = { scope: 'everyone', metric: 'requests', limit: 10, window: 'day' }
   const body = QuotaBody.parse('kind' in quota ? quota : { ...common, ...quota })
-  return (await putQuota(database.sql, body, now)).quotaId
+  return (await putQuota(database.sql, body, CLI_ACTOR, now)).quotaId
 }
 
 const ids = (quotas: McpQuota[]): string[] => quotas.map(({ quota_id }) => quota_id).toSorted()

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
+import { CLI_ACTOR } from '../../src/audit.ts'
 import { createLedger } from '../../src/ledger/ledger.ts'
 import type { CallToClose, CallToOpen, Ledger, UsageLine } from '../../src/ledger/types.ts'
 import { putModelPrice } from '../../src/usage/prices.ts'
@@ -86,15 +87,19 @@ export function usePricedCalls() {
     ledger,
     /** What 1,000 tokens of a model cost, in or out. */
     price: (model: string, usd: string, effectiveDate: string) =>
-      putModelPrice(database.sql, {
-        provider: 'Test',
-        model,
-        input: usd,
-        output: usd,
-        cached: null,
-        effectiveDate,
-        notes: null,
-      }),
+      putModelPrice(
+        database.sql,
+        {
+          provider: 'Test',
+          model,
+          input: usd,
+          output: usd,
+          cached: null,
+          effectiveDate,
+          notes: null,
+        },
+        CLI_ACTOR,
+      ),
     /** A call at noon of a day of March that has ended. @returns its id. */
     async call(usage: UsageLine[], { call, close, day = 10, who = 'alice', department }: Made = {}) {
       now = at(day)
@@ -116,6 +121,6 @@ export function usePricedCalls() {
       return row
     },
     march: (models: string[] | null = null, from = 1, to = 31): Promise<Rerate> =>
-      rerate(database.sql, { from: at(from), to: at(to), models }, 'test'),
+      rerate(database.sql, { from: at(from), to: at(to), models }, CLI_ACTOR),
   }
 }

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
+import { CLI_ACTOR } from '../../src/audit.ts'
 import { type BookPrice, knownModels, syncPrices } from '../../src/usage/price-sync.ts'
 import { putModelPrice } from '../../src/usage/prices.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
@@ -19,15 +20,19 @@ const book = (model: string, input: string, provider = 'Test'): BookPrice => ({
   notes: 'book',
 })
 const known = (model: string, input: string, effectiveDate: string | null, provider = 'Test') =>
-  putModelPrice(database.sql, {
-    provider,
-    model,
-    input,
-    output: '2',
-    cached: null,
-    effectiveDate,
-    notes: null,
-  })
+  putModelPrice(
+    database.sql,
+    {
+      provider,
+      model,
+      input,
+      output: '2',
+      cached: null,
+      effectiveDate,
+      notes: null,
+    },
+    CLI_ACTOR,
+  )
 const onRecord = async () => [
   ...(await database.sql`
     select model_name as model, provider, trim_scale(input_price_per_1k) as input,
@@ -49,23 +54,28 @@ it('adds what is new, changes what differs from today on, and leaves the rest', 
     },
   ]
   const before = await onRecord()
-  expect(await syncPrices(database.sql, prices, true)).toEqual(differing)
+  expect(await syncPrices(database.sql, prices, true, CLI_ACTOR)).toEqual(differing)
   expect(await onRecord()).toEqual(before)
-  expect(await syncPrices(database.sql, prices, false)).toEqual(differing)
+  expect(await syncPrices(database.sql, prices, false, CLI_ACTOR)).toEqual(differing)
   expect(await onRecord()).toEqual([
     { model: 'test-new', provider: 'Test', input: '0.1', today: true },
     { model: 'test-old', provider: 'Test', input: '1', today: false },
     { model: 'test-old', provider: 'Test', input: '3', today: true },
     { model: 'test-same', provider: 'Test', input: '1', today: false },
   ])
-  expect(await syncPrices(database.sql, prices, false)).toEqual([])
+  expect(await syncPrices(database.sql, prices, false, CLI_ACTOR)).toEqual([])
 })
 
 it('overwrites nothing: neither a price of today, nor one that was agreed on with somebody else', async () => {
   await known('test-today', '1', null)
   await known('test-agreed', '1', '2026-01-01', 'Contoso')
   const before = await onRecord()
-  const found = await syncPrices(database.sql, [book('test-today', '3'), book('test-agreed', '3')], false)
+  const found = await syncPrices(
+    database.sql,
+    [book('test-today', '3'), book('test-agreed', '3')],
+    false,
+    CLI_ACTOR,
+  )
   expect(found).toMatchObject([
     { model: 'test-agreed', outcome: 'kept', known: { provider: 'Contoso' } },
     { model: 'test-today', outcome: 'kept' },
@@ -75,7 +85,7 @@ it('overwrites nothing: neither a price of today, nor one that was agreed on wit
 
 it('looks at what is in force today, not at what begins later', async () => {
   await known('test-later', '3', '2999-01-01')
-  expect(await syncPrices(database.sql, [book('test-later', '3')], false)).toMatchObject([
+  expect(await syncPrices(database.sql, [book('test-later', '3')], false, CLI_ACTOR)).toMatchObject([
     { outcome: 'added' },
   ])
 })
@@ -83,7 +93,7 @@ it('looks at what is in force today, not at what begins later', async () => {
 it('tells a price for cached tokens from none', async () => {
   await known('test-cached', '1', '2026-01-01')
   const cached = { ...book('test-cached', '1'), cached: '0.1' }
-  expect(await syncPrices(database.sql, [cached], true)).toMatchObject([
+  expect(await syncPrices(database.sql, [cached], true, CLI_ACTOR)).toMatchObject([
     { outcome: 'changed', cached: '0.1' },
   ])
 })

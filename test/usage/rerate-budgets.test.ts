@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { CLI_ACTOR } from '../../src/audit.ts'
 import { createLedger } from '../../src/ledger/ledger.ts'
 import { rerate } from '../../src/usage/rerate.ts'
 import { callerNamed, callOf, JUDGED, requestBy, success } from '../support/ledger.ts'
@@ -95,12 +96,12 @@ describe('budgets of cost', () => {
         await calls.price('large', `${who}.${turn}`, today)
         await calls.price('small', `0.${turn}`, today)
         const models = turn % 3 === 0 ? ['small'] : null
-        await rerate(calls.database.sql, { from: at(1), to: null, models }, 'test')
+        await rerate(calls.database.sql, { from: at(1), to: null, models }, CLI_ACTOR)
       }
     })
     await Promise.all([...work, ...corrections])
     await calls.price('large', '7', today)
-    await rerate(calls.database.sql, { from: at(1), to: null, models: null }, 'test')
+    await rerate(calls.database.sql, { from: at(1), to: null, models: null }, CLI_ACTOR)
     const [row] = await calls.database.sql`
       select count(*)::integer as lines,
              count(*) filter (where model = 'large' and cost * 1000 <> prompt_tokens * 7)::integer as wrong

@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest'
+import { CLI_ACTOR } from '../../src/audit.ts'
 import { pgArray } from '../../src/db/client.ts'
 import { putToolPrice } from '../../src/usage/prices.ts'
 import { rerate } from '../../src/usage/rerate.ts'
@@ -44,7 +45,11 @@ describe('a call that is priced anew', () => {
 
   it('keeps what its tool said it cost, and adds the rest up anew', async () => {
     await calls.price('large', '1', '2026-03-01')
-    await putToolPrice(calls.database.sql, { tool: 'echo', price: '0.5', effectiveAt: at(1), remark: null })
+    await putToolPrice(
+      calls.database.sql,
+      { tool: 'echo', price: '0.5', effectiveAt: at(1), remark: null },
+      CLI_ACTOR,
+    )
     const id = await calls.call([line('large', 1000), line('small', 1000, '0.25'), line('new', 10)])
     expect(await calls.costOf(id)).toEqual({
       cost: '1.75',
@@ -55,7 +60,11 @@ describe('a call that is priced anew', () => {
     await calls.price('large', '3', '2026-03-01')
     await calls.price('small', '100', '2026-03-01')
     await calls.price('new', '0.0000001', '2026-03-01')
-    await putToolPrice(calls.database.sql, { tool: 'echo', price: '0.75', effectiveAt: at(2), remark: null })
+    await putToolPrice(
+      calls.database.sql,
+      { tool: 'echo', price: '0.75', effectiveAt: at(2), remark: null },
+      CLI_ACTOR,
+    )
     expect(changed(await calls.march())).toEqual([1, '1.75', '4.000000001'])
     expect(await calls.costOf(id)).toEqual({
       cost: '4.000000001',
@@ -127,7 +136,11 @@ describe('a call that is priced anew', () => {
   it.each(without)('is none that %s', async (_, prepare) => {
     const id = await prepare()
     const before = await calls.costOf(id)
-    await putToolPrice(calls.database.sql, { tool: 'echo', price: '0.5', effectiveAt: at(1), remark: null })
+    await putToolPrice(
+      calls.database.sql,
+      { tool: 'echo', price: '0.5', effectiveAt: at(1), remark: null },
+      CLI_ACTOR,
+    )
     expect(changed(await calls.march())).toEqual([0, '0', '0'])
     expect(await calls.costOf(id)).toEqual(before)
   })
@@ -153,7 +166,11 @@ describe('what is priced anew', () => {
     const id = await calls.call([line('large', 1000), line('small', 1000)])
     await calls.price('large', '1', '2026-03-01')
     await calls.price('small', '1', '2026-03-01')
-    await putToolPrice(calls.database.sql, { tool: 'echo', price: '0.5', effectiveAt: at(1), remark: null })
+    await putToolPrice(
+      calls.database.sql,
+      { tool: 'echo', price: '0.5', effectiveAt: at(1), remark: null },
+      CLI_ACTOR,
+    )
     expect(changed(await calls.march(['small', 'none']))).toEqual([1, '0', '1'])
     expect(await calls.costOf(id)).toEqual({
       cost: '1',
@@ -186,14 +203,14 @@ describe('what is priced anew', () => {
       calls: 1,
       cost_before: 0,
       cost_after: 0.5,
-      by: 'test',
+      by: 'command line',
       finished: true,
     })
     expect(told).toMatchObject({
       from: at(1).toISOString(),
       to: at(31).toISOString(),
       models: ['large'],
-      by: 'test',
+      by: 'command line',
     })
   })
 
@@ -201,10 +218,10 @@ describe('what is priced anew', () => {
     const told = await rerate(
       calls.database.sql,
       { from: at(1), to: new Date('2126-01-01'), models: null },
-      'test',
+      CLI_ACTOR,
     )
     expect(Date.parse(told.to)).toBeLessThanOrEqual(Date.now() + 1000)
-    const open = await rerate(calls.database.sql, { from: at(1), to: null, models: null }, 'test')
+    const open = await rerate(calls.database.sql, { from: at(1), to: null, models: null }, CLI_ACTOR)
     expect(Date.parse(open.to)).toBeGreaterThanOrEqual(Date.parse(told.to))
   })
 
