@@ -4,7 +4,8 @@ import { callTool, initialize, modern, post } from '../support/mcp.ts'
 /** A server that runs, wherever it runs. */
 export interface Runtime {
   fetch(path: string, init?: RequestInit): Promise<Response>
-  token(name: string): Promise<string>
+  /** `claims` are added to those of an ordinary user. */
+  token(name: string, claims?: Record<string, unknown>): Promise<string>
 }
 
 /** What every runtime must do alike, through its own entry. */
@@ -12,6 +13,20 @@ export function behavesAsEverywhere(runtime: () => Runtime): void {
   const rpc = async (body: unknown, call: Parameters<typeof post>[1]) => {
     const response = await runtime().fetch('/mcp', post(body, call))
     return { response, text: await response.text() }
+  }
+  const admin = (): Promise<string> => runtime().token('Root', { app_metadata: { role: 'admin' } })
+  const rest = async <T>(token: string, route: string, body?: unknown): Promise<T> => {
+    const [method = '', path = ''] = route.split(' ')
+    const answer = await runtime().fetch(`/api/mcp${path}`, {
+      method,
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+    if (!answer.ok) throw new Error(`${route} answers ${answer.status}: ${await answer.text()}`)
+    return (await answer.json()) as T
+  }
+  interface Logged {
+    logs: { tool_name: string; status: string; error_message: string | null }[]
   }
 
   it('tells that it is healthy', async () => {
@@ -77,5 +92,69 @@ export function behavesAsEverywhere(runtime: () => Runtime): void {
         return requests.find(({ tool_name: tool }) => tool === 'fail')?.status
       })
       .toBe('error')
+  })
+
+  it('refuses what a quota does not admit, with the moment at which to come back', async () => {
+    const token = await runtime().token('Quentin')
+    const { user } = await rest<{ user: { id: string } }>(token, 'GET /me')
+    const quota = {
+      kind: 'budget',
+      scope: 'user',
+      subject: user.id,
+      metric: 'requests',
+      limit: 1,
+      window: 'day',
+    }
+    await rest(await admin(), 'PUT /quotas', quota)
+    const ask = () => {
+      const { body, headers } = modern(callTool('whoami'))
+      return rpc(body, { token, headers })
+    }
+    expect((await ask()).response.status).toBe(200)
+    const { response, text } = await ask()
+    expect(response.status).toBe(429)
+    expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0)
+    expect(JSON.parse(text)).toMatchObject({
+      id: 1,
+      error: { code: 42901, data: { kind: 'quota', limit: 1 } },
+    })
+  })
+
+  it('closes the call of a client that leaves in the middle of a stream', async () => {
+    const token = await runtime().token('Carla')
+    const { body, headers } = modern(callTool('slow', { steps: 100, delay_ms: 100 }))
+    const call = { ...body, params: { ...body.params, _meta: { ...body.params._meta, progressToken: 'p' } } }
+    const leaving = new AbortController()
+    const response = await runtime().fetch('/mcp', {
+      ...post(call, { token, headers }),
+      signal: leaving.signal,
+    })
+    const reader = response.body!.getReader()
+    expect(new TextDecoder().decode((await reader.read()).value)).toContain('notifications/progress')
+    await reader.cancel()
+    leaving.abort()
+    await expect
+      .poll(async () => (await rest<Logged>(token, 'GET /logs?level=all')).logs.map(({ status }) => status), {
+        timeout: 10_000,
+      })
+      .toEqual(['error'])
+  })
+
+  it('refuses a user who was cut off at the next call, and on REST', async () => {
+    const token = await runtime().token('Rita')
+    const { user } = await rest<{ user: { id: string } }>(token, 'GET /me')
+    await rest(await admin(), `POST /users/${user.id}/revoke`)
+    const { body, headers } = modern(callTool('whoami'))
+    expect((await rpc(body, { token, headers })).response.status).toBe(401)
+    await expect(rest(token, 'GET /me')).rejects.toThrow('answers 401')
+  })
+
+  it('tells what calls cost', async () => {
+    const token = await runtime().token('Cora')
+    const { body, headers } = modern(callTool('echo', { text: 'four' }))
+    await rpc(body, { token, headers })
+    await expect
+      .poll(() => rest<{ total: { calls: number } }>(token, 'GET /costs?group_by=tool'))
+      .toMatchObject({ rows: [{ key: 'echo', calls: 1 }], total: { calls: 1, unpriced_calls: 0 } })
   })
 }

@@ -9,6 +9,6 @@ describe('the Worker entry', () => {
   }
   behavesAsEverywhere(() => ({
     fetch: (path, init) => worker.fetch(new Request(new URL(path, RESOURCE), init)),
-    token: (name) => tokenFor(name),
+    token: tokenFor,
   }))
 })

@@ -35,7 +35,7 @@ export async function startEntry(
     origin,
     lines,
     fetch: (route, init) => fetch(new URL(route, origin), init),
-    token: (name) => tokenFor(name, { aud: `${origin}/mcp` }),
+    token: (name, claims) => tokenFor(name, { aud: `${origin}/mcp`, ...claims }),
     async interrupt() {
       const exit = once(child, 'exit')
       child.kill('SIGINT')
