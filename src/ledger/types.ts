@@ -206,7 +206,7 @@ export interface RefusalCount {
 /** How a call ended. */
 export interface CallToClose {
   id: string
-  status: 'success' | 'error'
+  status: 'success' | 'error' | 'timeout'
   durationMs: number
   /** At most 500 characters are kept. */
   error: string | null

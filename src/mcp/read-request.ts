@@ -5,6 +5,9 @@ const read = new WeakMap<Context['req'], Request>()
 /** How to make such a request once more, with its body. */
 const makers = new WeakMap<Request, () => Request>()
 
+/** The texts of such bodies. */
+const texts = new WeakMap<Request, string>()
+
 /**
  * The request as it came, for whoever needs no body: `c.req.raw` would be made for it, at 60 us on Node, which is a
  * fifth of what a call costs there.
@@ -12,6 +15,9 @@ const makers = new WeakMap<Request, () => Request>()
 export const requestOf = (c: Context): Request => read.get(c.req) ?? c.req.raw
 
 const unread = (request: Request): Request => makers.get(request)!()
+
+/** The body of a request that was read, unless somebody put another request in its place. */
+export const bodyTextOf = (c: Context): string | undefined => texts.get(requestOf(c))
 
 /** A handler that is given the parsed body hardly looks at this one; should it, it finds it unread. */
 const UNREAD: PropertyDescriptorMap = {
@@ -54,4 +60,5 @@ export function offerAgain(c: Context, body: string): void {
   })
   Object.defineProperties(request, UNREAD)
   read.set(c.req, request)
+  texts.set(request, body)
 }

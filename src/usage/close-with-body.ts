@@ -39,7 +39,9 @@ export async function closeWithBody(c: Context, kind: 'mcp' | 'api', ending: End
       close(new Map(), end === 'complete' ? complete : brokenOff(end), bytes)
     return watch(c, () => {}, onEnd, ending)
   }
-  if (/^application\/json\b/i.test(type) && res.body !== null) {
+  // Too large to be held: it passes, and nobody knows what it says.
+  const unread = c.get('passesUnread') === true
+  if (!unread && /^application\/json\b/i.test(type) && res.body !== null) {
     try {
       const text = await res.text()
       defer(c, close(outcomesOfBody(text), unanswered, utf8Length(text)))
@@ -57,7 +59,7 @@ export async function closeWithBody(c: Context, kind: 'mcp' | 'api', ending: End
   })
   const onChunk = /^text\/event-stream\b/i.test(type) ? reader.push : () => {}
   const onEnd = (end: BodyEnd, bytes: number): Promise<unknown> => {
-    const unseen = reader.oversized() ? SUCCESS : unanswered
+    const unseen = (unread && res.ok) || reader.oversized() ? SUCCESS : unanswered
     return close(outcomes, end === 'complete' ? unseen : brokenOff(end), bytes)
   }
   watch(c, onChunk, onEnd, ending)

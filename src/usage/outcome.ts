@@ -1,10 +1,11 @@
 import type { UsageLine } from '../ledger/types.ts'
 import type { RequestId } from '../mcp/json-rpc.ts'
+import { GATEWAY_TIMEOUT } from '../mcp/upstream-fault.ts'
 import { usageOfResult } from './reported.ts'
 
 /** How a call ended, as its JSON-RPC response says it. */
 export interface Outcome {
-  status: 'success' | 'error'
+  status: 'success' | 'error' | 'timeout'
   error: string | null
   /** What the result says that the call used. */
   usage?: UsageLine[]
@@ -43,7 +44,8 @@ export function outcomeOf(message: unknown): { id: RequestId; outcome: Outcome }
   const { error, result } = message
   if (isObject(error)) {
     const text = typeof error['message'] === 'string' ? error['message'] : 'error'
-    return { id, outcome: failure(`${String(error['code'])}: ${text}`) }
+    const outcome = failure(`${String(error['code'])}: ${text}`)
+    return { id, outcome: error['code'] === GATEWAY_TIMEOUT ? { ...outcome, status: 'timeout' } : outcome }
   }
   if (!isObject(result)) return { id, outcome: { status: 'success', error: null } }
   const usage = usageOfResult(result)

@@ -244,7 +244,7 @@ describe('a proxied server that is not there', () => {
     const app = new Hono().all('/mcp', proxyMcp({ upstream: 'http://127.0.0.1:9/mcp' }))
     const response = await app.request('/mcp', post(callTool('echo'), {}))
     expect(response.status).toBe(502)
-    expect(await response.json()).toMatchObject({ id: null })
+    expect(await response.json()).toMatchObject({ id: 1 })
   })
 
   it('cannot be configured: what is no URL is refused at once', () => {
