@@ -4,6 +4,7 @@ import { doctorCommand } from './cli-doctor.ts'
 import { pricesCommand } from './cli-prices.ts'
 import { quotaCommand } from './cli-quota.ts'
 import { parse, refuseMore, say, UsageError, variable, withDatabase } from './cli-run.ts'
+import { usersCommand } from './cli-users.ts'
 import { errorCode } from './db/client.ts'
 import { migrate, migrationStatus, printMigrations } from './db/migrate.ts'
 import { removeSampleData } from './trial/sample-data.ts'
@@ -39,6 +40,8 @@ const USAGE = `Usage: mcp-user-context COMMAND
                                  otherwise; the first provider that has a model counts, and nothing is overwritten
   prices rerate --from D [--to D] [--model M]...
                                  price recorded calls anew, up to and not with the second day, on the record
+  users import FILE [--dry-run]  where users belong from now on, from a CSV file with the columns department, perhaps role,
+                                 and user_id, or email, or issuer and subject; all or nothing
   sample remove                  takes the trial's sample users away, with all that is theirs
   doctor                         what will bite a server with this environment: configuration, database and keys
   doctor --ledger [--fix]        whether every budget agrees with its calls; --fix sets right what does not
@@ -122,6 +125,7 @@ const COMMANDS: Record<string, (args: string[]) => Promise<void>> = {
   token: tokenCommand,
   quota: quotaCommand,
   prices: pricesCommand,
+  users: usersCommand,
   sample: sampleCommand,
   doctor: doctorCommand,
 }

@@ -10,6 +10,8 @@ const CLI = [
   'cli-prices.ts',
   'cli-doctor.ts',
   'cli-checkup.ts',
+  'cli-users.ts',
+  'cli-csv.ts',
   'checkup.ts',
 ]
 const ENTRIES = ['node.ts', 'bun.ts', 'worker.ts', ...CLI, 'server.ts']
