@@ -1,4 +1,5 @@
 import { analytics } from './analytics.ts'
+import { audit } from './audit.ts'
 import { clients } from './clients.ts'
 import { costs } from './costs.ts'
 import { errors } from './errors.ts'
@@ -29,4 +30,5 @@ export const ROUTES: readonly Route[] = [
   ...costs,
   ...quotas,
   ...pricing,
+  ...audit,
 ]
