@@ -1,7 +1,7 @@
 -- The ledger: one statement that closes the calls which have ended and judges and opens the ones that wait, for
 -- everything an instance has gathered at that moment; and the sweep, which closes what nobody came back for.
 -- Locks are taken in one order everywhere: quotas (shared), ended calls by id, users, sessions by id, rate cells by
--- key, budgets by key, new calls, refusals by key. The sweep skips what is locked.
+-- key, budgets by key, new calls, refusals by key, roll-ups by key. The sweep skips what is locked.
 
 -- migrate:up
 
@@ -22,6 +22,18 @@ create type archon_mcp_ended as (
   used_requests integer, held_requests integer,
   used_tokens bigint, held_tokens bigint, excess_tokens bigint,
   used_cost numeric, held_cost numeric, excess_cost numeric
+);
+-- What a model's tokens in a call come to, and what a call adds to the roll-ups (sign 1) or takes away (-1).
+create type archon_mcp_rolled_line as (
+  model text, prompt_tokens integer, completion_tokens integer, cached_tokens integer, reasoning_tokens integer,
+  cost numeric, unpriced boolean
+);
+create type archon_mcp_rolled_call as (
+  sign integer, at timestamptz, user_id uuid, session_id uuid, department text, client_type text, tool text,
+  success integer, timeout integer, prompt_tokens integer, completion_tokens integer, cost numeric,
+  tool_priced boolean, unpriced integer, estimated integer, duration_ms integer,
+  -- Sorted by model; null for none.
+  lines archon_mcp_rolled_line[]
 );
 -- What a request wants of a rate, and of the budgets.
 create type archon_mcp_rate_want as (
@@ -541,6 +553,7 @@ declare
   v_rates boolean;      -- whether there is any quota of that kind
   v_budgets boolean;
   v_ended archon_mcp_ended[];
+  v_rolled archon_mcp_rolled_call[];
   v_wants archon_mcp_rate_want[];
   v_needs archon_mcp_budget_want[];
   v_judged record;
@@ -554,6 +567,8 @@ begin
   lock table archon_mcp_quotas in row share mode;
   v_rates := exists (select from archon_mcp_quotas as quota where quota.kind = 'rate');
   v_budgets := exists (select from archon_mcp_quotas as quota where quota.kind = 'budget');
+  -- The roll-ups are moved at the end, and not by the triggers of other writers.
+  perform set_config('archon_mcp.rollups', 'moved', true);
 
   -- Calls that have ended. One that the sweep closed meanwhile is corrected.
   if cardinality(c_id) > 0 then
@@ -562,7 +577,8 @@ begin
       from unnest(c_id) with ordinality as ending (id, place)
       cross join lateral (
         select known.request_id, known.user_id, known.department, known.tool_name, known.timestamp, known.status,
-               known.counted, known.total_tokens, known.cost, known.reserved_tokens, known.reserved_cost
+               known.counted, known.total_tokens, known.cost, known.reserved_tokens, known.reserved_cost,
+               case when known.status <> 'open' then archon_mcp_rolled(known, -1) end as was
         from archon_mcp_requests as known
         where known.request_id = ending.id
           and (known.status = 'open' or known.hold_expired)
@@ -588,11 +604,15 @@ begin
       from priced as line
       group by line.request_id, line.model
       on conflict do nothing
-      returning request_id, prompt_tokens, completion_tokens, cost, unpriced
+      returning request_id, model, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, cost, unpriced
     ), totals as (
       select line.request_id, sum(line.prompt_tokens)::integer as prompt_tokens,
              sum(line.completion_tokens)::integer as completion_tokens, sum(line.cost) as cost,
-             bool_or(line.unpriced) as unpriced
+             bool_or(line.unpriced) as unpriced,
+             array_agg(row(
+               line.model, line.prompt_tokens, line.completion_tokens, line.cached_tokens, line.reasoning_tokens,
+               line.cost, line.unpriced
+             )::archon_mcp_rolled_line order by line.model) as lines
       from used as line
       group by line.request_id
     ), figures as (
@@ -601,7 +621,7 @@ begin
              coalesce(total.prompt_tokens, c_prompt_tokens[ended.place], 0) as prompt_tokens,
              coalesce(total.completion_tokens, c_completion_tokens[ended.place], 0) as completion_tokens,
              total.request_id is null and c_prompt_tokens[ended.place] is not null as estimated,
-             coalesce(total.unpriced, false) as unpriced, coalesce(total.cost, 0) as model_cost,
+             coalesce(total.unpriced, false) as unpriced, coalesce(total.cost, 0) as model_cost, total.lines,
              own.cost as tool_cost
       from ended
       left join totals as total on total.request_id = ended.request_id
@@ -653,9 +673,18 @@ begin
         call.cost - case when ended.status = 'open' then 0 else ended.cost end,
         case when ended.status = 'open' then ended.reserved_cost else 0 end,
         greatest(call.cost - ended.reserved_cost, 0)
-      )::archon_mcp_ended as ended, archon_mcp_counts(call.method) as counts
+      )::archon_mcp_ended as ended, archon_mcp_counts(call.method) as counts,
+      row(
+        1, call.timestamp, call.user_id, call.session_id, call.department, call.client_type,
+        coalesce(nullif(call.tool_name, ''), call.method), (call.status = 'success')::integer,
+        (call.status = 'timeout')::integer, call.prompt_tokens, call.completion_tokens, call.cost, call.tool_cost <> 0,
+        call.unpriced::integer, call.estimated::integer, call.duration_ms, ended.lines
+      )::archon_mcp_rolled_call as rolled, ended.was
     )
-    select array_agg(closed.ended) filter (where closed.counts) into v_ended from closed;
+    select array_agg(closed.ended) filter (where closed.counts),
+           array_agg(closed.rolled) || array_agg(closed.was) filter (where (closed.was).sign is not null)
+    into v_ended, v_rolled
+    from closed;
   end if;
 
   if cardinality(r_caller) = 0 then
@@ -664,6 +693,10 @@ begin
     end if;
     perform archon_mcp_count_refusals(f_quarter, f_user, f_code, f_quota, array_fill(true, array[cardinality(f_user)]), f_calls)
     where cardinality(f_user) > 0;
+    if v_rolled is not null then
+      perform archon_mcp_move_rollups(v_rolled);
+    end if;
+    perform set_config('archon_mcp.rollups', '', true);
     return;
   end if;
 
@@ -1065,6 +1098,11 @@ begin
   ) as refused
   having count(*) > 0;
 
+  if v_rolled is not null then
+    perform archon_mcp_move_rollups(v_rolled);
+  end if;
+  perform set_config('archon_mcp.rollups', '', true);
+
   return query
   select waiting.place::integer, coalesce(waiting.refusal, 'admitted'), waiting.user_id, waiting.email, waiting.name,
          waiting.department, waiting.role, coalesce(waiting.session, waiting.recorded), v_retry_ms[waiting.place],
@@ -1226,6 +1264,7 @@ declare
   v_now constant timestamptz := coalesce(p_now, clock_timestamp());
   v_due uuid[];
   v_expired archon_mcp_ended[];
+  v_rolled archon_mcp_rolled_call[];
 begin
   select array_agg(due.session_id) into v_due
   from (
@@ -1256,7 +1295,9 @@ begin
   where session.session_id = due.session_id;
   get diagnostics sessions_idled = row_count;
 
-  -- A call that nobody closed is charged at its estimate.
+  -- A call that nobody closed is charged at its estimate. The roll-ups are moved at the end, and not by the triggers
+  -- of other writers.
+  perform set_config('archon_mcp.rollups', 'moved', true);
   lock table archon_mcp_quotas in row share mode;
   with due as (
     select call.request_id
@@ -1279,10 +1320,10 @@ begin
     returning row(
       call.request_id, call.user_id, call.department, call.tool_name, call.timestamp, call.counted,
       call.counted::integer, call.counted::integer, call.reserved_tokens, call.reserved_tokens, 0, call.reserved_cost, call.reserved_cost, 0
-    )::archon_mcp_ended as ended, archon_mcp_counts(call.method) as counts
+    )::archon_mcp_ended as ended, archon_mcp_counts(call.method) as counts, archon_mcp_rolled(call, 1) as rolled
   )
-  select count(*), array_agg(expired.ended) filter (where expired.counts)
-  into calls_expired, v_expired
+  select count(*), array_agg(expired.ended) filter (where expired.counts), array_agg(expired.rolled)
+  into calls_expired, v_expired, v_rolled
   from expired;
   if v_expired is not null then
     perform archon_mcp_move_budgets(p_now, v_expired, '{}');
@@ -1297,6 +1338,11 @@ begin
     limit p_limit
     for update skip locked
   );
+
+  if v_rolled is not null then
+    perform archon_mcp_move_rollups(v_rolled);
+  end if;
+  perform set_config('archon_mcp.rollups', '', true);
 
   return next;
 end
@@ -1341,5 +1387,7 @@ drop type archon_mcp_budget_verdict;
 drop type archon_mcp_rate_verdict;
 drop type archon_mcp_budget_want;
 drop type archon_mcp_rate_want;
+drop type archon_mcp_rolled_call;
+drop type archon_mcp_rolled_line;
 drop type archon_mcp_ended;
 drop table archon_mcp_rate_cells;

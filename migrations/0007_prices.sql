@@ -116,7 +116,7 @@ $$;
 
 -- Prices the next p_limit calls anew, and moves the budgets by the difference, so that callers wait for a step and
 -- never for the whole. Open calls get today's prices when they end, and one that nobody closed was charged its
--- estimate. Locks are taken in the ledger's order: quotas (shared), calls by id, budgets by key.
+-- estimate. Locks are taken in the ledger's order: quotas (shared), calls by id, budgets by key, roll-ups by key.
 create function archon_mcp_rerate_step(p_rerate_id uuid, p_limit integer) returns archon_mcp_rerates
 language plpgsql
 -- As the ledger, with which it shares functions and so their plans.
@@ -131,6 +131,8 @@ declare
   v_at timestamptz[];
   v_seen integer;
   v_rated archon_mcp_rated_call[];
+  v_ids uuid[];
+  v_rolled archon_mcp_rolled_call[];
   v_changed bigint := 0;
   v_before numeric := 0;
   v_after numeric := 0;
@@ -174,10 +176,12 @@ begin
   end if;
 
   if v_rated is not null then
+    v_ids := array(select rated.request_id from unnest(v_rated) as rated);
     perform from archon_mcp_requests as call
-    where call.request_id = any (array(select rated.request_id from unnest(v_rated) as rated))
+    where call.request_id = any (v_ids)
     order by call.request_id
     for no key update;
+    v_rolled := array(select archon_mcp_rolled(call, -1) from archon_mcp_requests as call where call.request_id = any (v_ids));
 
     -- A model's budget counts the model's lines, any other the whole call; what was beyond the estimate, the latter.
     select array_agg(moved.key), array_agg(moved.at), array_agg(moved.used), array_agg(moved.excess),
@@ -211,6 +215,8 @@ begin
         and amount.used <> 0
     ) as moved;
 
+    -- The roll-ups are moved here, and not by the triggers of other writers.
+    perform set_config('archon_mcp.rollups', 'moved', true);
     update archon_mcp_usage as line
     set cost = rated.cost, unpriced = rated.unpriced
     from unnest(v_rated) as call
@@ -260,6 +266,12 @@ begin
       where budget.key = any (v_key)
         and budget.key = moved.key;
     end if;
+
+    perform archon_mcp_move_rollups(
+      v_rolled
+      || array(select archon_mcp_rolled(call, 1) from archon_mcp_requests as call where call.request_id = any (v_ids))
+    );
+    perform set_config('archon_mcp.rollups', '', true);
   end if;
 
   update archon_mcp_rerates as known

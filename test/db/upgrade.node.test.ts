@@ -8,6 +8,7 @@ import { createSessionManager } from '../../src/sessions/session-manager.ts'
 import { ALICE, databaseOn, type Ground, GROUNDS, hasArchon } from '../support/archon.ts'
 import { type Contents, contentsOf } from '../support/catalog.ts'
 import type { TestDatabase } from '../support/database.ts'
+import { beyondCalls } from '../support/rollups.ts'
 import { callerNamed, callOf, derived, requestBy, success } from '../support/ledger.ts'
 
 const ARCHONS = GROUNDS.filter(hasArchon)
@@ -136,6 +137,29 @@ describe('an Archon database', () => {
     const after = await contentsOf(twenty.owner)
     expect(after.catalog).toEqual((await contentsOf(one.owner)).catalog)
     expectIntact(before, after)
+  })
+
+  test('has its history in the roll-ups, and what they keep of calls that are gone survives the way down', async () => {
+    await using database = await databaseOn('archon')
+    const { owner } = database
+    const [calls] =
+      await owner`select count(*) as calls, sum(estimated_cost) as cost from archon_mcp_requests`
+    await up(owner)
+    const sums = () =>
+      owner`select sum(calls) as calls, trim_scale(sum(cost)) as cost from archon_mcp_quarters`
+    expect(Number((await sums())[0]!['calls'])).toBe(Number(calls!['calls']))
+    expect(Number((await sums())[0]!['cost'])).toBe(Number(calls!['cost']))
+    expect(await beyondCalls(owner)).toEqual([])
+
+    await owner.begin(async (tx) => {
+      await tx`update archon_mcp_watermark set complete_from = current_date - 20`
+      const old = await tx`delete from archon_mcp_requests where timestamp < current_date - 20 returning 1`
+      expect(old.length).toBeGreaterThan(0)
+    })
+    const left = await contentsOf(owner)
+    await down(owner)
+    await up(owner)
+    expect(await contentsOf(owner)).toEqual(left)
   })
 
   test('is told how many rows went where, and that they came back', async () => {

@@ -7,6 +7,7 @@ import { rerate, type Rerate } from '../../src/usage/rerate.ts'
 import { createTestDatabase, type TestDatabase } from './database.ts'
 import { callerNamed, callOf, JUDGED, requestBy, success } from './ledger.ts'
 import { differences } from './quotas.ts'
+import { beyondCalls } from './rollups.ts'
 
 /** A Tuesday. */
 export const NOON = new Date('2026-03-10T12:00:00Z')
@@ -39,6 +40,7 @@ interface Made {
 /** Where what stands on record is not what it must add up to. */
 const unequal = async ({ sql }: TestDatabase): Promise<unknown[]> => [
   ...(await differences(sql)),
+  ...(await beyondCalls(sql)),
   ...(await sql`
     select call.request_id
     from archon_mcp_requests as call
