@@ -14,8 +14,9 @@ create table archon_mcp_quotas (
   holder text not null
     constraint archon_mcp_quotas_holder
       check (holder = case when subject is null then scope else scope || ' ' || subject end),
-  metric text constraint archon_mcp_quotas_metric check (metric in ('requests', 'tokens', 'cost')),
-  -- Requests, tokens or USD; of a rate, calls.
+  -- `unpriced`: calls with a model that had no price, known when they have ended.
+  metric text constraint archon_mcp_quotas_metric check (metric in ('requests', 'tokens', 'cost', 'unpriced')),
+  -- Requests, tokens, USD or unpriced calls; of a rate, calls.
   amount numeric(30, 10) not null constraint archon_mcp_quotas_amount check (amount >= 0),
   window_unit text
     constraint archon_mcp_quotas_window check (window_unit in ('minute', 'hour', 'day', 'week', 'month', 'total')),
@@ -37,6 +38,8 @@ create table archon_mcp_quotas (
   constraint archon_mcp_quotas_shape check (
     case kind
       when 'budget' then metric is not null and window_unit is not null and window_seconds is null and burst is null
+        -- No call is unpriced before it has ended: to allow none would refuse every call.
+        and (metric <> 'unpriced' or amount >= 1)
       else metric is null and window_unit is null and window_seconds > 0 and burst > 0 and amount >= 1 and models is null
     end
   ),
@@ -235,10 +238,10 @@ as $$
       and call.timestamp >= p_from and call.timestamp < p_to
   ), amounts as (
     select call.status = 'open' as open,
-           case p_metric when 'requests' then call.counted::integer when 'tokens' then call.total_tokens else call.cost end
-             as used,
+           case p_metric when 'requests' then call.counted::integer when 'tokens' then call.total_tokens
+             when 'unpriced' then call.unpriced::integer else call.cost end as used,
            case p_metric when 'requests' then call.counted::integer when 'tokens' then call.reserved_tokens
-             else call.reserved_cost end as reserved
+             when 'cost' then call.reserved_cost end as reserved
     from calls as call
     where p_models is null
       and call.kind is not null
@@ -248,7 +251,8 @@ as $$
     -- Models are known when a call has ended, and hold nothing before.
     select false,
            case p_metric when 'requests' then max(call.counted::integer)
-             when 'tokens' then sum(line.prompt_tokens + line.completion_tokens) else sum(line.cost) end,
+             when 'tokens' then sum(line.prompt_tokens + line.completion_tokens)
+             when 'unpriced' then max(line.unpriced::integer) else sum(line.cost) end,
            null
     from calls as call
     join archon_mcp_usage as line on line.request_id = call.request_id and line.model = any (p_models)
@@ -438,6 +442,7 @@ begin
              when p_models is not null then coalesce(modelled.amount, 0)
              when p_metric = 'tokens' then call.total_tokens
              when p_metric = 'cost' then call.cost
+             when p_metric = 'unpriced' then call.unpriced::integer
              else 1
            end as amount
     from archon_mcp_requests as call
@@ -452,6 +457,7 @@ begin
       select case p_metric
         when 'tokens' then sum(line.prompt_tokens + line.completion_tokens)
         when 'cost' then sum(line.cost)
+        when 'unpriced' then max(line.unpriced::integer)
         else least(count(*), 1)
       end as amount
       from archon_mcp_usage as line
@@ -480,7 +486,9 @@ begin
         from archon_mcp_window(p_window_unit, p_timezone, p_anchor_day, p_anchor_hour, v_call.at) as period;
         v_used := 0;
       end if;
-      if v_used < p_amount and (p_models is not null or v_used + v_call.amount <= p_amount) then
+      -- What is known only afterwards stops the next call.
+      if v_used < p_amount
+        and (p_models is not null or p_metric = 'unpriced' or v_used + v_call.amount <= p_amount) then
         v_used := v_used + v_call.amount;
         continue;
       end if;

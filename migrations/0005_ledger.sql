@@ -21,7 +21,8 @@ create type archon_mcp_ended as (
   request_id uuid, user_id uuid, department text, tool text, at timestamptz, counted boolean,
   used_requests integer, held_requests integer,
   used_tokens bigint, held_tokens bigint, excess_tokens bigint,
-  used_cost numeric, held_cost numeric, excess_cost numeric
+  used_cost numeric, held_cost numeric, excess_cost numeric,
+  used_unpriced integer
 );
 -- What a model's tokens in a call come to, and what a call adds to the roll-ups (sign 1) or takes away (-1).
 create type archon_mcp_rolled_line as (
@@ -264,7 +265,7 @@ begin
   from (
     select want.request, counting.quota_id || ' ' || counting.holder as key, bool_and(want.judged) as judged,
            sum(case
-             when quota.models is not null then 0
+             when quota.models is not null or quota.metric = 'unpriced' then 0
              when quota.metric = 'requests' then 1
              when quota.metric = 'tokens' then want.tokens
              else want.cost
@@ -289,15 +290,16 @@ begin
     ) as quota
     cross join lateral (
       select case quota.metric when 'requests' then ended.used_requests when 'tokens' then ended.used_tokens
-               else ended.used_cost end as used,
+               when 'unpriced' then ended.used_unpriced else ended.used_cost end as used,
              case quota.metric when 'requests' then ended.held_requests when 'tokens' then ended.held_tokens
-               else ended.held_cost end as held,
-             case quota.metric when 'requests' then 0 when 'tokens' then ended.excess_tokens
-               else ended.excess_cost end as excess
+               when 'unpriced' then 0 else ended.held_cost end as held,
+             case quota.metric when 'tokens' then ended.excess_tokens when 'cost' then ended.excess_cost
+               else 0 end as excess
       where quota.models is null
       union all
       select case quota.metric when 'tokens' then sum(line.prompt_tokens + line.completion_tokens)
-               when 'cost' then sum(line.cost) else least(count(*), ended.counted::integer) end, 0, 0
+               when 'cost' then sum(line.cost) when 'unpriced' then max(line.unpriced::integer)
+               else least(count(*), ended.counted::integer) end, 0, 0
       from archon_mcp_usage as line
       where line.request_id = ended.request_id and line.model = any (quota.models)
     ) as amount
@@ -672,7 +674,9 @@ begin
         greatest(call.total_tokens - ended.reserved_tokens, 0),
         call.cost - case when ended.status = 'open' then 0 else ended.cost end,
         case when ended.status = 'open' then ended.reserved_cost else 0 end,
-        greatest(call.cost - ended.reserved_cost, 0)
+        greatest(call.cost - ended.reserved_cost, 0),
+        -- One that the sweep closed was not known to be.
+        call.unpriced::integer
       )::archon_mcp_ended as ended, archon_mcp_counts(call.method) as counts,
       row(
         1, call.timestamp, call.user_id, call.session_id, call.department, call.client_type,
@@ -1319,7 +1323,8 @@ begin
     where call.request_id = due.request_id
     returning row(
       call.request_id, call.user_id, call.department, call.tool_name, call.timestamp, call.counted,
-      call.counted::integer, call.counted::integer, call.reserved_tokens, call.reserved_tokens, 0, call.reserved_cost, call.reserved_cost, 0
+      call.counted::integer, call.counted::integer, call.reserved_tokens, call.reserved_tokens, 0, call.reserved_cost, call.reserved_cost, 0,
+      0
     )::archon_mcp_ended as ended, archon_mcp_counts(call.method) as counts, archon_mcp_rolled(call, 1) as rolled
   )
   select count(*), array_agg(expired.ended) filter (where expired.counts), array_agg(expired.rolled)

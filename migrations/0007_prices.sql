@@ -204,14 +204,23 @@ begin
                  as excess,
                (rated.cost > call.reserved_cost)::integer - (rated.cost_before > call.reserved_cost)::integer
                  as excess_calls
-        where quota.models is null
+        where quota.metric = 'cost' and quota.models is null
         union all
         select sum(line.cost - line.cost_before), 0, 0
         from unnest(rated.lines) as line
-        where quota.models is not null and line.model = any (quota.models)
+        where quota.metric = 'cost' and quota.models is not null and line.model = any (quota.models)
+        union all
+        select rated.unpriced::integer - call.unpriced::integer, 0, 0
+        where quota.metric = 'unpriced' and quota.models is null
+        union all
+        -- Lines that did not change may hold it where it was.
+        select max(coalesce(now.unpriced, line.unpriced)::integer) - max(line.unpriced::integer), 0, 0
+        from archon_mcp_usage as line
+        left join unnest(rated.lines) as now on now.model = line.model
+        where quota.metric = 'unpriced' and quota.models is not null
+          and line.request_id = call.request_id and line.model = any (quota.models)
       ) as amount
-      where quota.metric = 'cost'
-        and archon_mcp_counts(call.method)
+      where archon_mcp_counts(call.method)
         and amount.used <> 0
     ) as moved;
 

@@ -20,7 +20,7 @@ const USAGE = `Usage: mcp-user-context COMMAND
   token NAME [--role R] [--department D] [--email E]
                                  a token for 30 days; R is one of ${ROLES.join(', ')}
   quota list [--json]            what is allowed, and what is left of it
-  quota set --scope S [--subject ID] --metric requests|tokens|cost --limit N --window W
+  quota set --scope S [--subject ID] --metric requests|tokens|cost|unpriced --limit N --window W
     [--timezone Z] [--hour H] [--day-of-month D] [--day-of-week W] [--tool T]... [--model M]...
     [--mode observe|warn|enforce] [--warn-at SHARE]... [--id ID]
                                  create or change a budget; S is one of user, department, everyone, each_user,

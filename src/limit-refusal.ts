@@ -17,7 +17,12 @@ function inUnits({ metric }: BudgetState, amount: string): number {
   return integer(Number(metric === 'cost' ? whole + fraction.padEnd(2, '0').slice(0, 2) : whole))
 }
 
-const UNITS = { requests: '', tokens: ';qu="tokens"', cost: ';qu="usd-cents"' }
+const UNITS = {
+  requests: '',
+  tokens: ';qu="tokens"',
+  cost: ';qu="usd-cents"',
+  unpriced: ';qu="unpriced-calls"',
+}
 
 const seconds = (ms: number): number => Math.max(Math.ceil(ms / 1000), 0)
 
@@ -72,8 +77,10 @@ const WHOSE = {
   everyone: "Everybody's",
 }
 
+const ONE = { requests: 'request', tokens: 'token', unpriced: 'unpriced call' }
+
 const amountOf = (metric: BudgetState['metric'], amount: string): string =>
-  metric === 'cost' ? `${amount} USD` : `${amount} ${amount === '1' ? metric.slice(0, -1) : metric}`
+  metric === 'cost' ? `${amount} USD` : `${amount} ${ONE[metric]}${amount === '1' ? '' : 's'}`
 
 const windowOf = (window: BudgetState['window']): string =>
   window === 'total' ? 'in total' : `a${window === 'hour' ? 'n' : ''} ${window}`
@@ -108,9 +115,12 @@ function quotaInWords(budget: BudgetState, { held, retryAfterMs }: RefusedVerdic
     ? `${name} has ${amountOf(metric, remaining)} left, which is less than this call may use`
     : `${name} is used up`
   if (held === true) return `${what} while other calls are in flight; try again when one of them has ended.`
+  // Before the window is over, if those calls cost something after all.
+  const sooner =
+    metric === 'unpriced' ? ' An administrator may price the models, and those calls anew, before.' : ''
   return retryAfterMs === undefined || resetsAt === null
-    ? `${what} and does not come back by itself: ask an administrator.`
-    : `${what} and comes back at ${resetsAt.toISOString()}, in ${inWords(retryAfterMs)}.`
+    ? `${what} and does not come back by itself: ask an administrator.${sooner}`
+    : `${what} and comes back at ${resetsAt.toISOString()}, in ${inWords(retryAfterMs)}.${sooner}`
 }
 
 function quotaRefusal(budget: BudgetState, verdict: RefusedVerdict): Refusal {

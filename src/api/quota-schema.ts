@@ -24,7 +24,7 @@ const COMMON = {
 const Budget = z.strictObject({
   ...COMMON,
   kind: z.literal('budget').default('budget'),
-  metric: z.enum(['requests', 'tokens', 'cost']),
+  metric: z.enum(['requests', 'tokens', 'cost', 'unpriced']),
   window: z.enum(['minute', 'hour', 'day', 'week', 'month', 'total']),
   timezone: timezoneQuery,
   anchor: z
@@ -68,6 +68,17 @@ function limitFaults({ kind, metric, limit }: Fields): Fault[] {
   if (metric === 'cost') {
     const fits = /^\d{1,15}(\.\d{1,10})?$/.test(text)
     return fits ? [] : [[['limit'], 'must be USD, not negative, with at most 10 decimals']]
+  }
+  if (metric === 'unpriced') {
+    // The first one is known when it has ended: it stops the next call.
+    return isWhole(text) && Number(text) >= 1
+      ? []
+      : [
+          [
+            ['limit'],
+            'must be a whole number, at least 1: no call is known to be unpriced before it has ended',
+          ],
+        ]
   }
   const known = metric === 'requests' || metric === 'tokens'
   return !known || isWhole(text)

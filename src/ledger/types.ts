@@ -89,7 +89,8 @@ export interface RateState {
 }
 
 export type QuotaScope = 'user' | 'department' | 'everyone' | 'each_user' | 'each_department'
-export type QuotaMetric = 'requests' | 'tokens' | 'cost'
+/** `unpriced`: calls with a model that had no price, which is known when they have ended. */
+export type QuotaMetric = 'requests' | 'tokens' | 'cost' | 'unpriced'
 export type QuotaWindow = 'minute' | 'hour' | 'day' | 'week' | 'month' | 'total'
 
 /** Where a budget stands after a request was judged: the one that refused it, or the one that is nearest its end. */
@@ -97,7 +98,7 @@ export interface BudgetState {
   scope: QuotaScope
   metric: QuotaMetric
   window: QuotaWindow
-  /** Requests, tokens or USD, as a decimal. */
+  /** Requests, tokens, USD or unpriced calls, as a decimal. */
   limit: string
   remaining: string
   /** The current window; null for one without a beginning or an end. */

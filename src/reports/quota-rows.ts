@@ -48,7 +48,7 @@ interface AnyQuota {
  */
 export interface McpBudget extends AnyQuota, Partial<Standing> {
   kind: 'budget'
-  metric: 'requests' | 'tokens' | 'cost'
+  metric: 'requests' | 'tokens' | 'cost' | 'unpriced'
   limit: Amount
   window: 'minute' | 'hour' | 'day' | 'week' | 'month' | 'total'
   timezone: string

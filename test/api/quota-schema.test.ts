@@ -64,6 +64,7 @@ describe('a body', () => {
   const limits: [metric: string, limit: unknown, amount: string][] = [
     ['requests', 0, '0'],
     ['tokens', '1000000', '1000000'],
+    ['unpriced', 1, '1'],
     ['cost', '0.0000000001', '0.0000000001'],
     ['cost', '100', '100'],
     ['cost', 100, '100'],
@@ -81,6 +82,8 @@ describe('a fault', () => {
     [{ limit: '1e3' }, 'limit'],
     [{ limit: 1e21 }, 'limit'],
     [{ limit: null }, 'limit'],
+    [{ metric: 'unpriced', limit: 0 }, 'limit'],
+    [{ metric: 'unpriced', limit: 1.5 }, 'limit'],
     [{ metric: 'cost', limit: 1e-7 }, 'limit'],
     [{ metric: 'cost', limit: '0.00000000001' }, 'limit'],
     [{ metric: 'cost', limit: '-1' }, 'limit'],

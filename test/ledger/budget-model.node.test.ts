@@ -27,11 +27,14 @@ const LENGTHS = { minute: 60_000, hour: 3_600_000, day: 86_400_000, week: 7 * 86
 /** Costs are counted in whole hundredths of a cent. */
 const dollars = (cost: number): string => (cost / 10_000).toFixed(4)
 
+/** What the calls of this model report has a price: see test/usage/unpriced-quota.test.ts for what has none. */
+type Metric = Exclude<QuotaMetric, 'unpriced'>
+
 interface ModelQuota {
   id: string
   scope: QuotaScope
   subject: string | null
-  metric: QuotaMetric
+  metric: Metric
   window: QuotaWindow
   limit: number
   tools: string[] | null
@@ -180,7 +183,7 @@ class Model {
 interface QuotaDraw {
   scope: QuotaScope
   whom: number
-  metric: QuotaMetric
+  metric: Metric
   window: QuotaWindow
   limit: number
   tools: 0 | 1 | 2
@@ -207,7 +210,7 @@ const often = <T>(value: T, ...others: T[]) =>
 const quotaDraw: fc.Arbitrary<QuotaDraw> = fc.record({
   scope: fc.constantFrom<QuotaScope>('user', 'department', 'everyone', 'each_user', 'each_department'),
   whom: fc.nat(2),
-  metric: fc.constantFrom<QuotaMetric>('requests', 'tokens', 'cost'),
+  metric: fc.constantFrom<Metric>('requests', 'tokens', 'cost'),
   window: fc.constantFrom<QuotaWindow>('minute', 'hour', 'day', 'week', 'month', 'total'),
   limit: fc.nat(60),
   tools: fc.constantFrom(0, 1, 2),
@@ -572,7 +575,7 @@ function numbers(seed: number): (below: number) => number {
 function trafficQuotas(user: LedgerCaller): ModelQuota[] {
   const quota = (
     scope: QuotaScope,
-    metric: QuotaMetric,
+    metric: Metric,
     window: QuotaWindow,
     limit: number,
     more: Partial<ModelQuota> = {},
@@ -599,7 +602,7 @@ function trafficQuotas(user: LedgerCaller): ModelQuota[] {
 
 /** The calls as they are on record. */
 async function recorded(): Promise<ModelCall[]> {
-  interface Row extends Record<QuotaMetric | 'tokens_held' | 'cost_held', number> {
+  interface Row extends Record<Metric | 'tokens_held' | 'cost_held', number> {
     id: string
     user: string | null
     department: string | null

@@ -67,13 +67,19 @@ describe('the sentence names the budget', () => {
     [{ scope: 'everyone' }, "Everybody's budget of 100 requests a day"],
     [{ metric: 'tokens', limit: '250000' }, 'Your budget of 250000 tokens a day'],
     [{ metric: 'cost', limit: '0.5' }, 'Your budget of 0.5 USD a day'],
+    [{ metric: 'unpriced' }, 'Your budget of 100 unpriced calls a day'],
+    [{ metric: 'unpriced', limit: '1' }, 'Your budget of 1 unpriced call a day'],
     [{ window: 'minute' }, 'Your budget of 100 requests a minute'],
     [{ window: 'hour' }, 'Your budget of 100 requests an hour'],
     [{ window: 'week' }, 'Your budget of 100 requests a week'],
     [{ window: 'month' }, 'Your budget of 100 requests a month'],
   ]
   it.each(cases)('%j: %s', (more, name) => {
-    expect(sentenceOf(refused(more))).toBe(`${name} is used up and ${COMES_BACK}`)
+    const sooner =
+      more.metric === 'unpriced'
+        ? ' An administrator may price the models, and those calls anew, before.'
+        : ''
+    expect(sentenceOf(refused(more))).toBe(`${name} is used up and ${COMES_BACK}${sooner}`)
   })
 
   it('of which nothing comes back by itself', () => {

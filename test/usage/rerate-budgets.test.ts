@@ -71,6 +71,8 @@ describe('budgets of cost', () => {
       for (const narrowed of [{}, { models: ['large'] }])
         for (const window of ['total', 'day'] as const) await putBudget({ scope, window, ...narrowed })
     await putBudget({ tools: ['search'], window: 'month' })
+    for (const models of [undefined, ['small'], ['large', 'small']])
+      await putBudget({ metric: 'unpriced', window: 'total', ...(models ? { models } : {}) })
     const today = new Date().toISOString().slice(0, 10)
     await calls.price('large', '1', today)
     const instances = Array.from({ length: 3 }, () => createLedger(calls.database.sql))
