@@ -4,6 +4,7 @@ import { mcpApi } from './api/mcp-api.ts'
 import { mcpMetadata } from './auth/mcp-metadata.ts'
 import type { TokenOptions } from './auth/token-options.ts'
 import type { Config } from './config.ts'
+import { dashboard, type SampleUser } from './dashboard/dashboard.ts'
 import type { SqlSource } from './db/client.ts'
 import { problem } from './errors.ts'
 import { mcpUserContext } from './mcp-user-context.ts'
@@ -17,6 +18,10 @@ export interface AppParts {
   handler: Handler
   /** Where clients get their tokens. @default the issuer of the tokens */
   authorizationServers?: string[]
+  /** Encrypts the dashboard's cookies. @default no dashboard */
+  cookieKey?: string
+  /** Whom one click signs in to the dashboard: the trial's. @default [] */
+  sampleUsers?: readonly SampleUser[]
 }
 
 const logOutage = (error: unknown): void =>
@@ -25,10 +30,11 @@ const logOutage = (error: unknown): void =>
   )
 
 /**
- * The deployable app: the governed endpoint, its metadata, REST and health.
+ * The deployable app: the governed endpoint, its metadata, REST, dashboard and health.
  * @throws TypeError naming every fault of the options.
  */
-export function createApp(config: Config, { sql, tokens, handler, authorizationServers }: AppParts): Hono {
+export function createApp(config: Config, parts: AppParts): Hono {
+  const { sql, tokens, handler, authorizationServers, cookieKey, sampleUsers } = parts
   const options = {
     sql,
     tokens: 'issuer' in tokens ? { onOutage: logOutage, ...tokens } : tokens,
@@ -48,6 +54,9 @@ export function createApp(config: Config, { sql, tokens, handler, authorizationS
   app.get('/health', health({ sql, version: VERSION }))
   app.route('/', mcpMetadata(options))
   app.route('/api/mcp', mcpApi(options))
+  if (cookieKey !== undefined) {
+    app.route('/dashboard', dashboard({ ...options, cookieKey, sampleUsers }))
+  }
   // A proxy in front may take the path away, or leave it as PUBLIC_URL has it.
   const governed = mcpUserContext(options)
   for (const path of new Set(['/mcp', new URL(config.publicUrl).pathname])) {

@@ -9,7 +9,7 @@ export interface Situation {
   host: string
 }
 
-const OIDC = ['OIDC_ISSUER', 'OIDC_CLIENT_ID', 'OIDC_CLIENT_SECRET', 'COOKIE_KEY']
+const OIDC = ['OIDC_ISSUER', 'OIDC_CLIENT_ID', 'OIDC_CLIENT_SECRET']
 const TOKEN_KEYS = ['SUPABASE_JWT_SECRET', 'JWKS_URL']
 
 const REMEDIES = {
@@ -17,6 +17,7 @@ const REMEDIES = {
   JWT_ISSUER: 'give the one accepted iss of the tokens, such as https://id.example.com',
   PUBLIC_URL: 'give the URL that clients use, such as https://mcp.example.com/mcp',
   UPSTREAM_MCP_URL: 'give the URL of the MCP server to govern',
+  COOKIE_KEY: 'give at least 32 bytes, such as from openssl rand -base64 48',
 }
 
 /** The variables that are missing, or that make no sense without another: a line each. */
@@ -33,7 +34,10 @@ export function relationFaults({ isSet, production, worker, host }: Situation): 
     if (!tokensGiven) faults.push(`${TOKEN_KEYS.join(' or ')} is not set${reason}: give one of them, or both`)
     demand('JWT_ISSUER', tokensGiven ? ` beside ${TOKEN_KEYS.filter(isSet).join(' and ')}` : reason)
     demand('PUBLIC_URL', reason)
-    if (production) demand('UPSTREAM_MCP_URL', reason)
+    if (production) {
+      demand('UPSTREAM_MCP_URL', reason)
+      demand('COOKIE_KEY', ', and production makes none for the dashboard')
+    }
   } else {
     if (tokensGiven) demand('JWT_ISSUER', ` beside ${TOKEN_KEYS.filter(isSet).join(' and ')}`)
     for (const name of tokensGiven ? [] : ['JWT_ISSUER', 'JWT_AUDIENCE'].filter(isSet)) {
@@ -46,8 +50,9 @@ export function relationFaults({ isSet, production, worker, host }: Situation): 
   const oidc = OIDC.filter(isSet)
   if (oidc.length === 0) return faults
   const missing = OIDC.filter((name) => !isSet(name))
+  if (worker && !production) demand('COOKIE_KEY', ` beside ${oidc.join(', ')}`)
   return [
     ...faults,
-    ...missing.map((name) => `${name} is not set beside ${oidc.join(', ')}: set all four, or none`),
+    ...missing.map((name) => `${name} is not set beside ${oidc.join(', ')}: set all three, or none`),
   ]
 }

@@ -18,7 +18,6 @@ export interface OidcConfig {
   issuer: string
   clientId: string
   clientSecret: string
-  cookieKey: string
 }
 
 /** The environment, read and checked. A part that is `'trial'` is brought by the entry; `readConfig` says when it may be. */
@@ -36,6 +35,8 @@ export interface Config {
   upstream: { url: string } | 'trial'
   /** `'off'` without the trial's identity provider: its sign-in must never open somebody's real data. */
   oidc: OidcConfig | 'trial' | 'off'
+  /** Encrypts the dashboard's cookies. Without one the entry makes it; a Worker cannot, and serves no dashboard. */
+  cookieKey: { secret: string } | 'trial' | 'off'
   /** Per user; undefined is unlimited. */
   rateLimit: parse.RateLimitValue | undefined
   /** Browser origins; undefined leaves it to the resource: those of localhost if it is there, else none. */
@@ -124,12 +125,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>, ru
     tokens,
     upstream: upstream === undefined ? 'trial' : { url: upstream },
     oidc:
-      oidcIssuer === undefined ||
-      clientId === undefined ||
-      clientSecret === undefined ||
-      cookieKey === undefined
+      oidcIssuer === undefined || clientId === undefined || clientSecret === undefined
         ? withoutOidc
-        : { issuer: oidcIssuer, clientId, clientSecret, cookieKey },
+        : { issuer: oidcIssuer, clientId, clientSecret },
+    cookieKey: cookieKey === undefined ? (runtime === 'worker' ? 'off' : 'trial') : { secret: cookieKey },
     rateLimit,
     allowedOrigins,
     trustedProxies,

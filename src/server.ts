@@ -9,7 +9,7 @@ import { proxyMcp } from './mcp/proxy.ts'
 import { serveMcp } from './mcp/serve-mcp.ts'
 import { createSessionManager } from './sessions/session-manager.ts'
 import { TrialInUse } from './trial/owner.ts'
-import { trialGuide, trialParts } from './trial/parts.ts'
+import { trialGuide, type TrialParts, trialParts } from './trial/parts.ts'
 
 const SWEEP_INTERVAL_MS = 60_000
 /** How long calls in flight may take to finish when the server is told to stop. */
@@ -34,6 +34,13 @@ async function handlerOf({ upstream }: Config): Promise<Handler> {
   return serveMcp(sampleTools)
 }
 
+/** The configured key, or else the one that the entry made. */
+function cookieKeyOf({ cookieKey }: Config, made: TrialParts): { cookieKey?: string } {
+  if (cookieKey === 'off') return {}
+  if (cookieKey !== 'trial') return { cookieKey: cookieKey.secret }
+  return made.cookieKey === undefined ? {} : { cookieKey: made.cookieKey }
+}
+
 async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
   const config = readConfig(process.env, runtime)
   const parts = await trialParts(config)
@@ -52,8 +59,13 @@ async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
     app = createApp(settled, {
       sql,
       handler: await handlerOf(settled),
+      ...cookieKeyOf(settled, parts),
       ...(settled.tokens === 'trial'
-        ? { tokens: parts.tokens!, authorizationServers: [new URL(settled.publicUrl).origin] }
+        ? {
+            tokens: parts.tokens!,
+            authorizationServers: [new URL(settled.publicUrl).origin],
+            sampleUsers: parts.users,
+          }
         : { tokens: settled.tokens }),
     })
 

@@ -44,7 +44,12 @@ function makeApp(env: WorkerEnv): Hono {
   }
   const handler =
     config.upstream === 'trial' ? serveMcp(sampleTools) : proxyMcp({ upstream: config.upstream.url })
-  return createApp(config, { sql, tokens: config.tokens, handler })
+  return createApp(config, {
+    sql,
+    tokens: config.tokens,
+    handler,
+    ...(typeof config.cookieKey === 'object' ? { cookieKey: config.cookieKey.secret } : {}),
+  })
 }
 
 // An isolate has one environment; keys and verdicts live as long as it does.

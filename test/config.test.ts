@@ -59,6 +59,7 @@ describe('readConfig', () => {
       tokens: 'trial',
       upstream: 'trial',
       oidc: 'trial',
+      cookieKey: 'trial',
       rateLimit: undefined,
       allowedOrigins: undefined,
       trustedProxies: 0,
@@ -84,8 +85,8 @@ describe('readConfig', () => {
         issuer: 'https://id.example.com',
         clientId: 'dashboard',
         clientSecret: 'marker-client-secret',
-        cookieKey: SECRET,
       },
+      cookieKey: { secret: SECRET },
       rateLimit: { limit: 60, windowSeconds: 10 },
       allowedOrigins: ['https://app.example.com', 'http://localhost:5173'],
       trustedProxies: 1,
@@ -136,6 +137,19 @@ describe('readConfig', () => {
       env: without('UPSTREAM_MCP_URL', 'NODE_ENV'),
       runtime: 'worker',
       expected: { runtime: 'worker', production: false, upstream: 'trial' },
+    },
+    {
+      name: 'serves no dashboard from a Worker without a key for its cookies: nowhere to keep one',
+      env: without(
+        'UPSTREAM_MCP_URL',
+        'NODE_ENV',
+        'OIDC_ISSUER',
+        'OIDC_CLIENT_ID',
+        'OIDC_CLIENT_SECRET',
+        'COOKIE_KEY',
+      ),
+      runtime: 'worker',
+      expected: { oidc: 'off', cookieKey: 'off' },
     },
     {
       name: 'believes a Worker that its upstream listens where another runtime would',
@@ -367,8 +381,16 @@ describe('variables that are missing or contradict each other', () => {
       name: 'half a sign-in',
       env: { OIDC_ISSUER: 'https://id.example.com', COOKIE_KEY: SECRET },
       faults: [
-        'OIDC_CLIENT_ID is not set beside OIDC_ISSUER, COOKIE_KEY: set all four, or none',
-        'OIDC_CLIENT_SECRET is not set beside OIDC_ISSUER, COOKIE_KEY: set all four, or none',
+        'OIDC_CLIENT_ID is not set beside OIDC_ISSUER: set all three, or none',
+        'OIDC_CLIENT_SECRET is not set beside OIDC_ISSUER: set all three, or none',
+      ],
+    },
+    {
+      name: 'a sign-in on a Worker, whose cookies nobody could read',
+      env: without('NODE_ENV', 'COOKIE_KEY'),
+      runtime: 'worker',
+      faults: [
+        'COOKIE_KEY is not set beside OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET: give at least 32 bytes, such as from openssl rand -base64 48',
       ],
     },
   ]
@@ -379,9 +401,13 @@ describe('variables that are missing or contradict each other', () => {
 
   const parts = ['DATABASE_URL', 'SUPABASE_JWT_SECRET or JWKS_URL', 'JWT_ISSUER', 'PUBLIC_URL']
   const refusals: { runtime: Runtime; env: Env; names: string[] }[] = [
-    { runtime: 'node', env: { NODE_ENV: 'production' }, names: [...parts, 'UPSTREAM_MCP_URL'] },
-    { runtime: 'bun', env: { NODE_ENV: 'production' }, names: [...parts, 'UPSTREAM_MCP_URL'] },
-    { runtime: 'worker', env: { NODE_ENV: 'production' }, names: [...parts, 'UPSTREAM_MCP_URL'] },
+    { runtime: 'node', env: { NODE_ENV: 'production' }, names: [...parts, 'UPSTREAM_MCP_URL', 'COOKIE_KEY'] },
+    { runtime: 'bun', env: { NODE_ENV: 'production' }, names: [...parts, 'UPSTREAM_MCP_URL', 'COOKIE_KEY'] },
+    {
+      runtime: 'worker',
+      env: { NODE_ENV: 'production' },
+      names: [...parts, 'UPSTREAM_MCP_URL', 'COOKIE_KEY'],
+    },
     { runtime: 'worker', env: {}, names: parts },
   ]
 

@@ -27,7 +27,16 @@ const SHARED = [
   'limit-answer.ts',
   'admission.ts',
 ]
-const HOUSE = ['ledger', ...MIDDLE, 'reports', 'api', 'dashboard', ...SHARED, 'as-caller.ts']
+const HOUSE = [
+  'ledger',
+  ...MIDDLE,
+  'reports',
+  'api',
+  'dashboard',
+  ...SHARED,
+  'as-caller.ts',
+  'csv-response.ts',
+]
 const ROOTS = [
   'index.ts',
   'mcp-user-context.ts',
@@ -57,8 +66,9 @@ const MAY_IMPORT: Record<string, string[]> = {
   'as-caller.ts': ['db', 'variables.ts', 'audit.ts', 'reports (types)'],
   ...Object.fromEntries(MIDDLE.map((folder) => [folder, ['ledger', ...SHARED]])),
   reports: ['db (types)'],
-  api: ['reports', ...MIDDLE, ...SHARED, 'as-caller.ts'],
-  dashboard: ['reports', ...MIDDLE, ...SHARED, 'as-caller.ts'],
+  'csv-response.ts': [],
+  api: ['reports', ...MIDDLE, ...SHARED, 'as-caller.ts', 'csv-response.ts'],
+  dashboard: ['reports', ...MIDDLE, ...SHARED, 'as-caller.ts', 'csv-response.ts'],
   ...Object.fromEntries(ROOTS.map((root) => [root, [...HOUSE, ...ROOTS]])),
   ...Object.fromEntries([...ENTRIES, 'trial'].map((top) => [top, [...HOUSE, ...ROOTS, ...ENTRIES, 'trial']])),
 }

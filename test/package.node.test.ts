@@ -16,6 +16,8 @@ const packageJson = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
   version: string
   dependencies: Record<string, string>
 }
+/** What is exported under a path of its own, as `mcp-user-context/migrate` is. */
+const FURTHER = ['db/migrate.ts', 'dashboard/dashboard.ts']
 const BESIDE = ['hono', '@hono/node-server', '@modelcontextprotocol/server', '@types/node']
 
 /** A folder in which the tarball is installed: it sees what it declares and what README installs, and nothing else. */
@@ -57,13 +59,13 @@ async function typeCheck(file: string): Promise<void> {
 function publicExamples(): { name: string; code: string }[] {
   const index = readFileSync(join(ROOT, 'src/index.ts'), 'utf8')
   const files = [...index.matchAll(/from '\.\/([^']+)'/g)].map(([, file]) => file!)
-  return [...new Set([...files, 'db/migrate.ts'])].flatMap((file) => {
+  return [...new Set([...files, ...FURTHER])].flatMap((file) => {
     const source = readFileSync(join(ROOT, 'src', file), 'utf8')
     const documented = source.matchAll(
       /\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\nexport (?:async )?(?:function|const) (\w+)/g,
     )
     return [...documented].flatMap(([, comment = '', name = '']) => {
-      if (file !== 'db/migrate.ts' && !new RegExp(`\\b${name}\\b`).test(index)) return []
+      if (!FURTHER.includes(file) && !new RegExp(`\\b${name}\\b`).test(index)) return []
       const [, example] = /@example([\s\S]*?)(?=\n \* @|$)/.exec(comment) ?? []
       if (example === undefined) return []
       return [{ name, code: example.replaceAll(/^ \* ?/gm, '').replaceAll(/```(?:ts)?/g, '') }]
@@ -89,12 +91,13 @@ describe('the package', () => {
     const file = `
       import { createMcpHandler, type McpServer } from '@modelcontextprotocol/server'
       import { Hono } from 'hono'
-      import { ${[...new Set(names)].filter((name) => name !== 'migrate').join(', ')} } from 'mcp-user-context'
+      import { ${[...new Set(names)].filter((name) => name !== 'migrate' && name !== 'dashboard').join(', ')} } from 'mcp-user-context'
       import type { McpHandler, McpUserContextOptions, Sql } from 'mcp-user-context'
+      import { dashboard } from 'mcp-user-context/dashboard'
       import { migrate } from 'mcp-user-context/migrate'
       declare const app: Hono, sql: Sql, options: McpUserContextOptions, handler: McpHandler
       declare const secret: string, issuer: string, resource: string, makeServer: () => McpServer
-      export const used = [Hono, createMcpHandler, migrate, userContext, serveMcp, mcpUserContext, () => [app, sql, options, handler, secret, issuer, resource, makeServer]]
+      export const used = [Hono, createMcpHandler, dashboard, migrate, userContext, serveMcp, mcpUserContext, () => [app, sql, options, handler, secret, issuer, resource, makeServer]]
       export const examples = [
 ${blocks.join('\n')}
       ]`

@@ -41,25 +41,18 @@ const NAMES = '3b6c1b54-6c0a-4c55-8a0e-6c6b1a1d7f21'
 const MONTH = 30 * 24 * 60 * 60
 
 /**
- * The trial's identity from `identity.json` in this folder; made at first sight, by one process if several try.
- * @throws Error when the file is no identity.
- * @example const token = await mintToken(loadIdentity('.data'), { name: 'alice' })
+ * What stands in a file of this folder, such as `identity.json`; made at first sight, by one process if several try.
  */
-export function loadIdentity(folder: string): TrialIdentity {
-  const file = join(folder, 'identity.json')
+function kept(folder: string, name: string, make: () => string): { file: string; text: string } {
+  const file = join(folder, name)
   try {
-    return read(file)
+    return { file, text: readFileSync(file, 'utf8') }
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') throw error
   }
   mkdirSync(folder, { recursive: true })
   const draft = `${file}.${process.pid}.${randomBytes(4).toString('hex')}`
-  const identity: TrialIdentity = {
-    issuer: ISSUER,
-    audience: ISSUER,
-    secret: randomBytes(32).toString('base64url'),
-  }
-  writeFileSync(draft, `${JSON.stringify(identity, null, 2)}\n`, { mode: 0o600 })
+  writeFileSync(draft, make(), { mode: 0o600 })
   try {
     // A link appears whole, and only where nothing stands.
     linkSync(draft, file)
@@ -68,11 +61,24 @@ export function loadIdentity(folder: string): TrialIdentity {
   } finally {
     rmSync(draft, { force: true })
   }
-  return read(file)
+  return { file, text: readFileSync(file, 'utf8') }
 }
 
-function read(file: string): TrialIdentity {
-  const text = readFileSync(file, 'utf8')
+const secret = (): string => randomBytes(32).toString('base64url')
+
+/** The key of the trial's cookies, from `cookie-key` in this folder: who is signed in stays so after a restart. */
+export const loadCookieKey = (folder: string): string => kept(folder, 'cookie-key', secret).text.trim()
+
+/**
+ * The trial's identity from `identity.json` in this folder; made at first sight.
+ * @throws Error when the file is no identity.
+ * @example const token = await mintToken(loadIdentity('.data'), { name: 'alice' })
+ */
+export function loadIdentity(folder: string): TrialIdentity {
+  const { file, text } = kept(folder, 'identity.json', () => {
+    const identity: TrialIdentity = { issuer: ISSUER, audience: ISSUER, secret: secret() }
+    return `${JSON.stringify(identity, null, 2)}\n`
+  })
   try {
     const { issuer, audience, secret }: Partial<Record<string, unknown>> = JSON.parse(text)
     if (typeof issuer === 'string' && typeof audience === 'string' && typeof secret === 'string') {

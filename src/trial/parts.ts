@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import type { TokenOptions } from '../auth/token-options.ts'
 import type { Config } from '../config.ts'
 import { prepareTrialDatabase, startTrialServer, TRIAL_FOLDER } from './database.ts'
-import { loadIdentity, mintToken, TRIAL_USERS } from './identity.ts'
+import { loadCookieKey, loadIdentity, mintToken, TRIAL_USERS } from './identity.ts'
 
 /** What stands in for the parts that are not configured. */
 export interface TrialParts {
@@ -11,6 +11,8 @@ export interface TrialParts {
   tokens?: TokenOptions
   /** A token for each of the trial's users. */
   users: { name: string; role: string; token: string }[]
+  /** Encrypts the dashboard's cookies; undefined when the configuration says which. */
+  cookieKey?: string
   stop(): Promise<void>
 }
 
@@ -26,12 +28,13 @@ export async function trialParts(
         ? (await prepareTrialDatabase(server!.ownerUrl)).appUrl
         : config.database.url
     const stop = async (): Promise<void> => server?.stop()
-    if (config.tokens !== 'trial') return { databaseUrl, users: [], stop }
+    const cookie = config.cookieKey === 'trial' ? { cookieKey: loadCookieKey(folder) } : {}
+    if (config.tokens !== 'trial') return { databaseUrl, users: [], ...cookie, stop }
     const identity = loadIdentity(folder)
     const users = await Promise.all(
       TRIAL_USERS.map(async (user) => ({ ...user, token: await mintToken(identity, user) })),
     )
-    return { databaseUrl, tokens: identity, users, stop }
+    return { databaseUrl, tokens: identity, users, ...cookie, stop }
   } catch (error) {
     await server?.stop()
     throw error
@@ -48,6 +51,8 @@ export function trialGuide(url: string, users: TrialParts['users']): string[] {
     `endpoint  ${url}`,
     '',
     ...users.flatMap(({ name, role, token }) => [`${name} (${role})`, `  ${token}`]),
+    '',
+    `dashboard ${new URL('/dashboard', url).href}`,
     '',
     'To connect Claude Code:',
     `  claude mcp add --transport http trial ${url} --header "Authorization: Bearer ${first.token}"`,

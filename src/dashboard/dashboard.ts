@@ -1,0 +1,51 @@
+import { Hono } from 'hono'
+import { assets } from './assets.ts'
+import type { DashboardEnv, DashboardOptions } from './env.ts'
+import { formGuard } from './form-guard.ts'
+import { createVouch, failed, signedIn, visitor } from './guard.ts'
+import { costs } from './pages/costs.ts'
+import { notFound } from './pages/message.ts'
+import { securityHeaders } from './security.ts'
+import { signInRoutes } from './sign-in/routes.ts'
+import { createVisitCookie } from './sign-in/visit.ts'
+
+export type { DashboardOptions, OidcOptions, SampleUser } from './env.ts'
+
+const MIN_KEY_BYTES = 32
+
+const optionFaults = ({ cookieKey, sql }: DashboardOptions): string[] => [
+  ...(typeof sql === 'function' ? [] : ['sql must be a postgres.js client, or a function that gives one']),
+  ...(typeof cookieKey === 'string' && new TextEncoder().encode(cookieKey).length >= MIN_KEY_BYTES
+    ? []
+    : [`cookieKey must be at least ${MIN_KEY_BYTES} bytes long, such as from openssl rand -base64 48`]),
+]
+
+/**
+ * The dashboard: server-rendered pages over the same reports as REST, which show everybody what their role may see.
+ * Nothing is loaded from another host, and no script is needed but for the live update.
+ * @returns routes to mount under a path of your choice.
+ * @throws TypeError at creation, naming every fault of the options.
+ * @example
+ * ```ts
+ * app.route('/dashboard', dashboard({ ...options, cookieKey: process.env.COOKIE_KEY! }))
+ * ```
+ */
+export function dashboard(options: DashboardOptions): Hono<DashboardEnv> {
+  const faults = optionFaults(options)
+  if (faults.length > 0) throw new TypeError(`dashboard: ${faults.join('; ')}`)
+  const { sql, cookieKey, resource, now = () => new Date() } = options
+  const vouch = createVouch(options)
+  const cookie = createVisitCookie(cookieKey, { secure: new URL(resource).protocol === 'https:' })
+  const app = new Hono<DashboardEnv>()
+  app.onError(failed)
+  app.use(securityHeaders)
+  app.route('/', assets())
+  app.use(visitor(cookie, now), formGuard)
+  app.route('/', signInRoutes(options, cookie, vouch))
+  app.use(signedIn(options, vouch))
+  app.route('/', costs(sql))
+  app.get('/', (c) => c.redirect(`${c.var.base}/costs`, 302))
+  // Not notFound(), which an app that mounts this one does not see.
+  app.all('*', (c) => (c.req.path === `${c.var.base}/` ? c.redirect(c.var.base, 302) : notFound(c)))
+  return app
+}

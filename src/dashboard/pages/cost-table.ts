@@ -1,0 +1,81 @@
+import type { CostGroup, CostReport, CostRow } from '../../reports/costs.ts'
+import { badge } from '../components/badge.ts'
+import { type Column, table, type TableOptions } from '../components/table.ts'
+import { count, day, money, percent, shareOf } from '../format.ts'
+import { html, type Part } from '../html.ts'
+
+const TITLES: Record<CostGroup, string> = {
+  user: 'User',
+  department: 'Department',
+  client: 'Client',
+  tool: 'Tool',
+  model: 'Model',
+  day: 'Day',
+  hour: 'Hour',
+}
+
+function nameOf(group: CostGroup, { key, label, email }: CostRow): Part {
+  if (group === 'day' && key !== null)
+    return day(key, { weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' })
+  const name = label ?? key ?? 'None'
+  if (group !== 'user' || email === undefined || email === name) return name
+  return html`${name} <span class="sub">${email}</span>`
+}
+
+const unpriced = (calls: number): Part =>
+  calls === 0 ? '' : html` ${badge('warning', `${count(calls)} unpriced`)}`
+
+/** What each group cost: the numbers of the report, rounded for reading. */
+export function costTable({
+  group,
+  rows,
+  report,
+  sorting,
+}: {
+  group: CostGroup
+  rows: readonly CostRow[]
+  report: CostReport
+  sorting: NonNullable<TableOptions<CostRow>['sorting']>
+}) {
+  const { total } = report
+  const whole = Number(total.cost)
+  const sortable = group !== 'day'
+  const by = (sort: string) => (sortable ? { sort } : {})
+  const columns: Column<CostRow>[] = [
+    { title: TITLES[group], cell: (row) => nameOf(group, row), ...by('name') },
+    ...(group === 'user' ? [{ title: 'Department', cell: (row: CostRow) => row.department ?? '–' }] : []),
+    { title: 'Calls', number: true, cell: (row) => count(row.calls), ...by('calls') },
+    {
+      title: 'Errors',
+      number: true,
+      hint: 'Timeouts among them',
+      cell: (row) => (row.errors === 0 ? '–' : count(row.errors)),
+    },
+    { title: 'Tokens', number: true, cell: (row) => count(row.total_tokens), ...by('tokens') },
+    { title: 'Share', number: true, cell: (row) => percent(shareOf(Number(row.cost), whole)) },
+    {
+      title: 'Cost',
+      number: true,
+      cell: (row) => html`${unpriced(row.unpriced_calls)} ${money(row.cost)}`,
+      ...by('cost'),
+    },
+  ]
+  const totals: Part[] = [
+    'Total',
+    ...(group === 'user' ? [''] : []),
+    count(total.calls),
+    count(total.errors),
+    count(total.total_tokens),
+    '',
+    html`${unpriced(total.unpriced_calls)} ${money(total.cost)}`,
+  ]
+  return html`${table({
+    caption: `Costs by ${TITLES[group].toLowerCase()}`,
+    columns,
+    rows,
+    total: totals,
+    empty: 'No call in this period, or none that you may see.',
+    ...(sortable ? { sorting } : {}),
+  })}
+  ${report.calls_overlap === true && rows.length > 0 ? html`<p class="hint">A call that used several models stands in the row of each, so calls add up to more than the total.</p>` : ''}`
+}
