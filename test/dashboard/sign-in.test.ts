@@ -113,13 +113,14 @@ describe('the sign-in with a token', () => {
     const token = await userToken('Bob')
     const id = await userId(apiApp(database.sql), token)
     const visitor = await signedInAs(dashboardApp(database.sql), token)
-    await changeUser(database.sql, id, { blocked: true })
+    const by = { kind: 'service', id: null } as const
+    await changeUser(database.sql, id, { blocked: true }, by)
     const blocked = await visitor.get('/costs')
     expect(blocked.status).toBe(403)
     expect(textOf(blocked.html)).toContain('Your access is blocked')
-    await changeUser(database.sql, id, { blocked: false })
+    await changeUser(database.sql, id, { blocked: false }, by)
     expect((await visitor.get('/costs')).status).toBe(200)
-    await revokeUser(database.sql, id)
+    await revokeUser(database.sql, id, by)
     const revoked = await visitor.get('/costs')
     expect([revoked.status, revoked.headers.get('location')]).toEqual([
       303,
