@@ -35,6 +35,12 @@ const REFUSALS = {
 /** The stable code of a refusal: part of the surface, never renamed. */
 export type RefusalCode = keyof typeof REFUSALS
 
+/** All of them. */
+export const REFUSAL_CODES = Object.keys(REFUSALS) as [RefusalCode, ...RefusalCode[]]
+
+/** The HTTP status of a refusal. */
+export const refusalStatus = (code: RefusalCode): number => REFUSALS[code].status
+
 /** An expected no: data until the edge of the kit turns it into a response. */
 export interface Refusal {
   code: RefusalCode

@@ -67,7 +67,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   ...Object.fromEntries(MIDDLE.map((folder) => [folder, ['ledger', ...SHARED]])),
   reports: ['db (types)'],
   'csv-response.ts': [],
-  api: ['reports', ...MIDDLE, ...SHARED, 'as-caller.ts', 'csv-response.ts'],
+  api: ['reports', ...MIDDLE, ...SHARED, 'as-caller.ts', 'csv-response.ts', 'version.ts'],
   dashboard: ['reports', ...MIDDLE, ...SHARED, 'as-caller.ts', 'csv-response.ts'],
   ...Object.fromEntries(ROOTS.map((root) => [root, [...HOUSE, ...ROOTS]])),
   ...Object.fromEntries([...ENTRIES, 'trial'].map((top) => [top, [...HOUSE, ...ROOTS, ...ENTRIES, 'trial']])),

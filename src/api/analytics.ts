@@ -5,6 +5,7 @@ import { analyticsPeriod } from '../reports/analytics-period.ts'
 import { responseTimes } from '../reports/analytics-times.ts'
 import { callTrends } from '../reports/analytics-trends.ts'
 import { toldPeriod } from '../reports/period.ts'
+import { Analytics } from './answers/costs.ts'
 import { faulty, timezoneQuery, UNKNOWN_ZONE } from './period-query.ts'
 import { EVERYBODY } from './roles.ts'
 import { route } from './route.ts'
@@ -26,7 +27,7 @@ export const analytics = [
     roles: EVERYBODY,
     summary: 'How calls went over the last days, how they ended and how long they took',
     query: AnalyticsQuery,
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: Analytics },
     handle: (c, { query: { days, compare, timezone } }, { sql }) =>
       asCaller(c, sql, async (db, caller) => {
         const period = await analyticsPeriod(db, days, timezone).catch((error: unknown) => {

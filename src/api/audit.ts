@@ -3,6 +3,7 @@ import { asCaller } from '../as-caller.ts'
 import { AUDIT_ACTIONS } from '../audit.ts'
 import { resolveSql } from '../db/client.ts'
 import { auditLines, listAudit } from '../reports/audit.ts'
+import { AuditPage } from './answers/audit.ts'
 import { csvResponse, formatQuery } from './csv.ts'
 import { faulty, periodQuery, readPeriod } from './period-query.ts'
 import { ADMINS } from './roles.ts'
@@ -29,7 +30,7 @@ export const audit = [
     summary: 'Who changed what, newest first; as a file all that match',
     notes: 'Ids and numbers alone: names and e-mails are those of the users.',
     query: AuditQuery,
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: AuditPage },
     csv: true,
     handle: (c, { query: { from, to, timezone, limit, cursor, format, ...wanted } }, { sql }) =>
       asCaller(c, sql, async (db) => {

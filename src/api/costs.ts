@@ -3,6 +3,7 @@ import { asCaller } from '../as-caller.ts'
 import { costLines } from '../reports/cost-csv.ts'
 import { COST_GROUPS, type CostGroup, costsBy } from '../reports/costs.ts'
 import { dayOf, type Period } from '../reports/period.ts'
+import { Costs } from './answers/costs.ts'
 import { csvResponse, formatQuery } from './csv.ts'
 import { faulty, periodQuery, type QueryFault, readPeriod } from './period-query.ts'
 import { EVERYBODY } from './roles.ts'
@@ -34,7 +35,7 @@ export const costs = [
     roles: EVERYBODY,
     summary: 'What calls of a period cost, by whichever group; this month when nothing is said',
     query: CostsQuery,
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: Costs },
     csv: true,
     handle: (c, { query }, { sql }) =>
       asCaller(c, sql, async (db, caller) => {

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { asCaller } from '../as-caller.ts'
 import { listErrors } from '../reports/errors.ts'
+import { ErrorPage } from './answers/calls.ts'
 import { callsQuery, readCallsFilter } from './logs.ts'
 import { faulty } from './period-query.ts'
 import { CALL_READERS } from './roles.ts'
@@ -20,7 +21,7 @@ export const errors = [
     roles: CALL_READERS,
     summary: 'Calls that failed, newest first, and which part of all calls they are',
     query: ErrorsQuery,
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: ErrorPage },
     handle: (c, { query: { severity, limit, cursor, ...query } }, { sql }) =>
       asCaller(c, sql, async (db, caller) => {
         const read = await readCallsFilter(db, query)

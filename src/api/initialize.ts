@@ -2,20 +2,21 @@ import * as z from 'zod'
 import { resolveSql } from '../db/client.ts'
 import { problem } from '../errors.ts'
 import { createSessionManager, type SessionOwner } from '../sessions/session-manager.ts'
+import { Opened } from './answers/users.ts'
 import { OWNERS } from './roles.ts'
 import { route } from './route.ts'
-import { invalid, label, uuid } from './validate.ts'
-
-const Body = z.object({
-  client_info: z.record(z.string(), z.unknown()).nullish(),
-  // Read below, for services alone: to everybody else it is forbidden whatever it says.
-  user_context: z.unknown().optional(),
-})
+import { invalid, label, readBy, uuid } from './validate.ts'
 
 const UserContextBody = z.object({
   user_id: uuid,
   user_email: label.nullish().transform((email) => email ?? null),
   user_name: label.nullish().transform((name) => name ?? null),
+})
+
+const Body = z.object({
+  client_info: z.record(z.string(), z.unknown()).nullish(),
+  // Read below, for services alone: to everybody else it is forbidden whatever it says.
+  user_context: readBy(z.unknown(), UserContextBody.nullable()).optional(),
 })
 
 export const initialize = [
@@ -26,7 +27,7 @@ export const initialize = [
     summary: 'Opens a session for the caller',
     notes: 'The user comes from the token. A service may name one in user_context, or nobody.',
     body: Body,
-    answers: { 201: z.looseObject({}) },
+    answers: { 201: Opened },
     async handle(c, { body: { client_info, user_context = null } }, { sql, session }) {
       const { caller, user } = c.var
       let owner: SessionOwner | null =

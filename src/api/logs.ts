@@ -4,6 +4,7 @@ import { type Queryable, resolveSql } from '../db/client.ts'
 import { listLogs, logLines } from '../reports/logs.ts'
 import type { CallsFilter } from '../reports/logs-rows.ts'
 import type { Period } from '../reports/period.ts'
+import { LogPage } from './answers/calls.ts'
 import { csvResponse, formatQuery } from './csv.ts'
 import { faulty, periodQuery, type QueryFault, readPeriod } from './period-query.ts'
 import { CALL_READERS } from './roles.ts'
@@ -57,7 +58,7 @@ export const logs = [
     roles: CALL_READERS,
     summary: 'Calls that have ended, newest first; as a file all that match',
     query: LogsQuery,
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: LogPage },
     csv: true,
     handle: (c, { query: { level, search, limit, cursor, offset, format, ...query } }, { sql }) =>
       asCaller(c, sql, async (db, caller) => {

@@ -9,6 +9,7 @@ import type { SessionRules } from '../sessions/life-cycle.ts'
 import type { ApiEnv } from './env.ts'
 import { failure } from './failure.ts'
 import { mount } from './mount.ts'
+import { openApiDocument } from './openapi-document.ts'
 import { ROUTES } from './routes.ts'
 
 /** What `mcpApi()` needs: the options of `mcpUserContext()` will do. */
@@ -49,11 +50,9 @@ export function mcpApi(options: McpApiOptions): Hono<ApiEnv> {
   const startedAt = 'options' in sql ? now().getTime() : null
   const api = new Hono<ApiEnv>()
   api.onError(failure)
-  api.use(
-    browserGuard({ ...options, refuse: 'problem', methods: METHODS }),
-    userContext({ ...options, required: true, refuse: 'problem' }),
-    knowCaller(sql),
-  )
+  api.use(browserGuard({ ...options, refuse: 'problem', methods: METHODS }))
+  api.get('/openapi.json', openApiDocument(ROUTES))
+  api.use(userContext({ ...options, required: true, refuse: 'problem' }), knowCaller(sql))
   mount(api, ROUTES, {
     sql,
     session,

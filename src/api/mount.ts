@@ -2,7 +2,7 @@ import type { Hono, MiddlewareHandler } from 'hono'
 import { problem } from '../errors.ts'
 import { isUuid } from '../uuid.ts'
 import type { ApiEnv } from './env.ts'
-import { type ApiServer, reachOf, type Route } from './route.ts'
+import { type ApiServer, idIn, reachOf, type Route } from './route.ts'
 import { jsonBody, validate } from './validate.ts'
 
 const inWords = new Intl.ListFormat('en', { type: 'conjunction' })
@@ -22,9 +22,6 @@ const knownId = (name: string, { unknown = 'not_found' }: Route): MiddlewareHand
   async function knownId(c, next) {
     return isUuid(c.req.param(name) ?? '') ? await next() : problem({ code: unknown })
   }
-
-/** The name of the id in a path. */
-export const idIn = (path: string): string | undefined => /:(\w+)/.exec(path)?.[1]
 
 /** Adds a route: who calls is judged first, then the id, the query and the body, each before the next is read. */
 function mountOne(api: Hono<ApiEnv>, route: Route, server: ApiServer): void {

@@ -19,6 +19,7 @@ export const timezoneQuery = z
   .refine((name) => !/^[CEMW]ET$/i.test(name), 'must name a place, such as Europe/Berlin')
   .refine(isZone, 'is not a time zone that is known')
   .default('UTC')
+  .meta({ description: 'IANA name of a time zone', examples: ['Europe/Berlin'] })
 
 /** The years that both JavaScript and Postgres can tell in four digits, in whatever zone. */
 const LAST_MOMENT = Date.UTC(9999, 11, 31)
@@ -38,6 +39,10 @@ const edge = z
   .refine(inReach, 'is out of reach')
   .transform((text) => (text.length === 10 ? text : new Date(text)))
   .optional()
+  .meta({
+    description: 'A day in the time zone, or a moment with its offset, of ISO 8601',
+    examples: ['2026-10-01', '2026-10-01T08:00:00Z'],
+  })
 
 /** The query of every report over a period. */
 export const periodQuery = { from: edge, to: edge, timezone: timezoneQuery }

@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { decimal } from '../usage/decimal.ts'
 import type { ModelPrice, ToolPrice } from '../usage/prices.ts'
 import type { RerateRequest } from '../usage/rerate.ts'
-import { label } from './validate.ts'
+import { label, readBy, text } from './validate.ts'
 
 /** What numeric(20, 10) holds. */
 const PRICE = /^\d{1,10}(\.\d{1,10})?$/
@@ -21,7 +21,7 @@ const price = z
   })
 
 const name = label.max(100)
-const text = label.max(1000)
+const remark = text(1000)
 /** Postgres knows no year 0, and prices of models no year before 1970. */
 const since1970 = (value: string): boolean => value >= '1970'
 const date = z.iso.date('must be a date such as 2026-10-01').refine(since1970, 'must be in 1970 or later')
@@ -41,7 +41,7 @@ const OfModel = z
     output_price_per_1k: price,
     cached_price_per_1k: price.optional(),
     effective_date: date.optional(),
-    notes: text.optional(),
+    notes: remark.optional(),
   })
   .transform((body): ModelPrice => ({
     provider: body.provider,
@@ -54,7 +54,7 @@ const OfModel = z
   }))
 
 const OfTool = z
-  .strictObject({ tool_name: name, price, effective_at: moment.optional(), remark: text.optional() })
+  .strictObject({ tool_name: name, price, effective_at: moment.optional(), remark: remark.optional() })
   .transform((body): ToolPrice => ({
     tool: body.tool_name,
     price: body.price,
@@ -63,14 +63,15 @@ const OfTool = z
   }))
 
 /** A price as it is put, by whatever way: of a tool where it names one, else of a model. */
-export const PriceBody = z
-  .record(z.string(), z.unknown())
-  .transform((body, context): ModelPrice | ToolPrice => {
+export const PriceBody = readBy(
+  z.record(z.string(), z.unknown()).transform((body, context): ModelPrice | ToolPrice => {
     const read = (Object.hasOwn(body, 'tool_name') ? OfTool : OfModel).safeParse(body)
     if (read.success) return read.data
     for (const { path, message } of read.error.issues) context.addIssue({ code: 'custom', path, message })
     return z.NEVER
-  })
+  }),
+  z.union([OfModel, OfTool]),
+)
 
 /** Which calls to price anew. */
 export const RerateBody = z

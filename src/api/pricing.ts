@@ -11,6 +11,7 @@ import {
 } from '../reports/pricing.ts'
 import { putModelPrice, putToolPrice } from '../usage/prices.ts'
 import { rerate } from '../usage/rerate.ts'
+import { Prices, Rerated, SetPrice } from './answers/prices.ts'
 import { PriceBody, RerateBody } from './pricing-schema.ts'
 import { ADMINS, EVERYBODY } from './roles.ts'
 import { route } from './route.ts'
@@ -54,7 +55,7 @@ export const pricing = [
     summary: 'What models and tools cost, and which models were used without a price',
     notes: 'Prices are for everybody to read; models without one are those of calls in reach.',
     query: PricingQuery,
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: Prices },
     handle: (c, { query: { limit, cursor, ...filter } }, { sql }) =>
       asCaller(c, sql, async (db, caller) => {
         const [{ pricing, total, next }, tool_prices, unpriced] = await Promise.all([
@@ -73,7 +74,8 @@ export const pricing = [
     summary: 'Sets the price of a model from a day on, or of a tool from a moment on',
     notes: 'Recorded costs stay.',
     body: PriceBody,
-    answers: { 200: z.looseObject({}), 201: z.looseObject({}) },
+    answers: { 200: SetPrice, 201: SetPrice },
+    refusals: ['not_found'],
     async handle(c, { body: price }, { sql }) {
       const client = resolveSql(sql, c)
       if ('tool' in price) {
@@ -96,7 +98,7 @@ export const pricing = [
     roles: ADMINS,
     summary: 'Prices recorded calls anew by the prices of their time, on the record',
     body: RerateBody,
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: Rerated },
     handle: async (c, { body }, { sql }) => c.json(await rerate(resolveSql(sql, c), body, actorOf(c))),
   }),
 ]

@@ -2,7 +2,7 @@ import * as z from 'zod'
 import type { QuotaDefinition } from '../limits/quotas.ts'
 import { isUuid } from '../uuid.ts'
 import { timezoneQuery } from './period-query.ts'
-import { label, uuid } from './validate.ts'
+import { label, readBy, uuid } from './validate.ts'
 
 export const QUOTA_SCOPES = ['user', 'department', 'everyone', 'each_user', 'each_department'] as const
 
@@ -157,14 +157,18 @@ export const QuotaBody = z
     }
   })
 
-const Preview = z.object({ days: z.int().min(1).max(366).default(30), quota: QuotaBody })
+const days = z.int().min(1).max(366).default(30)
+const Preview = z.object({ days, quota: QuotaBody })
 
 /** A quota that is proposed, and of how many days the calls are judged again. */
-export const PreviewBody = z.record(z.string(), z.unknown()).transform(({ days, ...quota }, context) => {
-  const read = Preview.safeParse({ days, quota })
-  if (read.success) return read.data
-  for (const { path, message } of read.error.issues) {
-    context.addIssue({ code: 'custom', path: path[0] === 'quota' ? path.slice(1) : path, message })
-  }
-  return z.NEVER
-})
+export const PreviewBody = readBy(
+  z.record(z.string(), z.unknown()).transform(({ days, ...quota }, context) => {
+    const read = Preview.safeParse({ days, quota })
+    if (read.success) return read.data
+    for (const { path, message } of read.error.issues) {
+      context.addIssue({ code: 'custom', path: path[0] === 'quota' ? path.slice(1) : path, message })
+    }
+    return z.NEVER
+  }),
+  z.union([Budget.extend({ days }), Rate.extend({ days })]),
+)

@@ -5,6 +5,7 @@ import { problem } from '../errors.ts'
 import { putQuota, QuotaError, quotaErrorOf, removeQuota } from '../limits/quotas.ts'
 import { previewQuota } from '../reports/quota-preview.ts'
 import { listQuotas, quotaById } from '../reports/quotas.ts'
+import { Preview, Quota, QuotaList } from './answers/quotas.ts'
 import { PreviewBody, QUOTA_SCOPES, QuotaBody } from './quota-schema.ts'
 import { ADMINS, EVERYBODY } from './roles.ts'
 import { route } from './route.ts'
@@ -37,7 +38,7 @@ export const quotas = [
     roles: EVERYBODY,
     summary: 'Budgets and rates, and where each stands',
     query: QuotaQuery,
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: QuotaList },
     handle: (c, { query: { limit, cursor, user_id: userId, ...filter } }, { sql }) =>
       asCaller(c, sql, async (db, caller) => {
         const page = { limit, after: cursor ?? null }
@@ -50,7 +51,7 @@ export const quotas = [
     path: '/quotas/:quota_id',
     roles: EVERYBODY,
     summary: 'One quota, and where it stands',
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: Quota },
     handle: (c, { id }, { sql }) =>
       asCaller(c, sql, async (db, caller) => {
         const quota = await quotaById(db, caller, id)
@@ -65,8 +66,8 @@ export const quotas = [
       'Creates a quota, or replaces the one with that quota_id, or else the one of the same kind, scope, subject, metric, window and narrowing',
     notes: 'What was used stays used.',
     body: QuotaBody,
-    answers: { 200: z.looseObject({}), 201: z.looseObject({}) },
-    refusals: ['conflict'],
+    answers: { 200: Quota, 201: Quota },
+    refusals: ['conflict', 'not_found'],
     handle: (c, { body }, { sql }) =>
       withFaults(async () => {
         const { quotaId, created } = await putQuota(resolveSql(sql, c), body, actorOf(c))
@@ -82,7 +83,7 @@ export const quotas = [
     roles: ADMINS,
     summary: 'Whom a quota would have refused in the last days, and when',
     body: PreviewBody,
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: Preview },
     handle: (c, { body: { quota, days } }, { sql }) =>
       withFaults(async () => c.json(await previewQuota(resolveSql(sql, c), quota, days))),
   }),

@@ -55,5 +55,38 @@ export interface Route<Query extends z.ZodType = z.ZodType, Body extends z.ZodTy
 /** A route whose handler knows what its schemas give. */
 export const route = <Query extends z.ZodType, Body extends z.ZodType>(one: Route<Query, Body>): Route => one
 
+/** The name of the id in a path. */
+export const idIn = (path: string): string | undefined => /:(\w+)/.exec(path)?.[1]
+
 /** Whose things a role reaches by a route; null for a role that it refuses. */
 export const reachOf = ({ roles }: Route, role: Role) => roles[role] ?? null
+
+const ALWAYS: readonly RefusalCode[] = [
+  'unauthorized',
+  'invalid_token',
+  'insufficient_scope',
+  'blocked',
+  'forbidden',
+  'origin_not_allowed',
+  'host_not_allowed',
+  'abuse_cap',
+  'auth_unavailable',
+  'database_unavailable',
+  'internal',
+]
+const OF_BODY: readonly RefusalCode[] = ['parse_error', 'body_too_large', 'unsupported_media_type']
+
+/** Every refusal that a route may answer. */
+export const refusalsOf = ({
+  path,
+  query,
+  body,
+  unknown = 'not_found',
+  refusals = [],
+}: Route): RefusalCode[] => [
+  ...ALWAYS,
+  ...(query === undefined && body === undefined ? [] : (['invalid_request'] as const)),
+  ...(body === undefined ? [] : OF_BODY),
+  ...(idIn(path) === undefined ? [] : [unknown]),
+  ...refusals,
+]

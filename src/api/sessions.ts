@@ -12,6 +12,7 @@ import { listSessions } from '../reports/sessions.ts'
 import { type ReportCaller, readsCallsOf } from '../reports/visible-to.ts'
 import { DEFAULT_TIMEOUT_SECONDS, type DisconnectReason } from '../sessions/life-cycle.ts'
 import { createSessionManager } from '../sessions/session-manager.ts'
+import { DisconnectedList, Health, OneSession, SessionList } from './answers/sessions.ts'
 import { csvResponse } from './csv.ts'
 import { SessionFileQuery } from './session-query.ts'
 import { EVERYBODY, OWNERS } from './roles.ts'
@@ -35,7 +36,7 @@ export const sessions = [
     summary:
       'Sessions, latest activity first, beside how many live, the timeout and the uptime of the server',
     query: SessionFileQuery,
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: SessionList },
     csv: true,
     async handle(c, { query: { filter, page, format } }, { sql, session, uptimeSeconds }) {
       if (format === 'csv') {
@@ -62,7 +63,7 @@ export const sessions = [
     roles: EVERYBODY,
     summary: 'What ended in the last days, and how',
     query: DisconnectedQuery,
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: DisconnectedList },
     handle: (c, { query: { days, limit, cursor } }, { sql }) =>
       asCaller(c, sql, async (db, caller) => {
         const { next, ...report } = await listDisconnected(db, caller, days, { limit, after: cursor ?? null })
@@ -74,7 +75,7 @@ export const sessions = [
     path: '/sessions/health',
     roles: EVERYBODY,
     summary: 'How many sessions are active, idle and gone, for how long without a call, and the latest ten',
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: Health },
     handle: (c, _asked, { sql }) =>
       asCaller(c, sql, async (db, caller) => c.json(await sessionHealth(db, caller))),
   }),
@@ -85,7 +86,7 @@ export const sessions = [
     summary: 'One session with its calls and their totals',
     notes: 'Finance reads the totals, and the calls of its own sessions.',
     query: CallsQuery,
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: OneSession },
     unknown: 'session_not_found',
     handle: (c, { id, query: { limit, cursor } }, { sql }) =>
       asCaller(c, sql, async (db, caller) => {

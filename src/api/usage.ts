@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { asCaller } from '../as-caller.ts'
 import { usageSummary } from '../reports/usage.ts'
+import { Usage } from './answers/costs.ts'
 import { faulty, periodQuery, readPeriod } from './period-query.ts'
 import { EVERYBODY } from './roles.ts'
 import { route } from './route.ts'
@@ -26,7 +27,7 @@ export const usage = [
     roles: EVERYBODY,
     summary: 'What successful calls used, in all and by tool',
     query: UsageQuery,
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: Usage },
     handle: (c, { query: { start_date: from, end_date: to, timezone, days } }, { sql }) =>
       asCaller(c, sql, async (db, caller) => {
         if (from === undefined) return c.json(await usageSummary(db, caller, { days }))

@@ -9,6 +9,8 @@ import { userActivity } from '../reports/user-activity.ts'
 import { userLines } from '../reports/user-csv.ts'
 import { USER_SORTS } from '../reports/user-rows.ts'
 import { findUser, listUsers, userById } from '../reports/users.ts'
+import { SessionsOfUser } from './answers/sessions.ts'
+import { Activity, Revoked, User, UserList } from './answers/users.ts'
 import { csvResponse, formatQuery } from './csv.ts'
 import { faulty, periodQuery, readPeriod, timezoneQuery } from './period-query.ts'
 import { ADMINS, EVERYBODY } from './roles.ts'
@@ -51,7 +53,7 @@ export const users = [
     roles: EVERYBODY,
     summary: 'Who the users are, and what they did in a period; of all time when nothing is said',
     query: UsersQuery,
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: UserList },
     csv: true,
     handle: (c, { query: { from, to, timezone, limit, cursor, format, ...filter } }, { sql }) =>
       asCaller(c, sql, async (db, caller) => {
@@ -70,7 +72,7 @@ export const users = [
     roles: EVERYBODY,
     summary: 'One user, and what they did in a period',
     query: UserQuery,
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: User },
     handle: (c, { id, query }, { sql }) =>
       asCaller(c, sql, async (db, caller) => {
         const read = await readPeriod(db, query, EARLIEST)
@@ -85,7 +87,7 @@ export const users = [
     roles: EVERYBODY,
     summary: 'All sessions of a user, latest activity first',
     query: SessionsQuery,
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: SessionsOfUser },
     handle: (c, { id: userId, query: { status_filter: status, limit, cursor } }, { sql }) =>
       asCaller(c, sql, async (db, caller) => {
         if ((await findUser(db, caller, userId)) === null) return problem({ code: 'not_found' })
@@ -100,7 +102,7 @@ export const users = [
     roles: EVERYBODY,
     summary: 'What a user did in the last days, and on which',
     query: ActivityQuery,
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: Activity },
     handle: (c, { id, query: { days, timezone } }, { sql }) =>
       asCaller(c, sql, async (db, caller) => {
         const read = await readPeriod(db, { timezone }, EARLIEST)
@@ -118,7 +120,7 @@ export const users = [
     summary:
       'Sets department and role of a user from now on, which win over the token until cleared with null; blocks them',
     body: Change,
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: User },
     async handle(c, { id, body }, { sql }) {
       if (!(await changeUser(resolveSql(sql, c), id, body, actorOf(c)))) return stranger()
       const user = await asCaller(c, sql, async (db, caller) => {
@@ -134,7 +136,7 @@ export const users = [
     path: '/users/:id/revoke',
     roles: ADMINS,
     summary: 'Refuses every token of a user that was issued so far, and ends their sessions',
-    answers: { 200: z.looseObject({}) },
+    answers: { 200: Revoked },
     async handle(c, { id }, { sql }) {
       const revokedAt = await revokeUser(resolveSql(sql, c), id, actorOf(c))
       return revokedAt === null ? stranger() : c.json({ revoked_at: revokedAt.toISOString() })

@@ -37,6 +37,15 @@ export const jsonBody: MiddlewareHandler = async function jsonBody(c, next) {
   return await bounded(c, next)
 }
 
+const readers = new WeakMap<object, z.ZodType>()
+
+/** Names the schema to which another one hands its input: that is the one for the OpenAPI document to show. */
+export function readBy<Schema extends z.ZodType>(schema: Schema, reader: z.ZodType): Schema {
+  readers.set(schema, reader)
+  return schema
+}
+export const readerOf = (schema: object): z.ZodType | undefined => readers.get(schema)
+
 /** A whole number from 1 to `max`, as an address writes it. */
 export const countQuery = (max: number, fallback: number) =>
   z
@@ -45,6 +54,7 @@ export const countQuery = (max: number, fallback: number) =>
     .transform(Number)
     .pipe(z.number().min(1).max(max))
     .default(fallback)
+    .meta({ type: 'integer', minimum: 1, maximum: max, default: fallback })
 
 /** The query of every list: how many, and from where. `cursor` arrives as the position that it names. */
 export const pageQuery = (maxLimit: number, defaultLimit: number) => ({
@@ -57,7 +67,8 @@ export const pageQuery = (maxLimit: number, defaultLimit: number) => ({
       context.addIssue({ code: 'custom', message: 'is no cursor of this list' })
       return z.NEVER
     })
-    .optional(),
+    .optional()
+    .meta({ description: 'The next_cursor of the page before' }),
 })
 
 /** The cursor of the next page, left out on the last. */
@@ -67,9 +78,13 @@ export const nextCursor = (next: Position | null): { next_cursor?: string } =>
 /** A UUID of any version, as Postgres takes them. */
 export const uuid = z.guid()
 
-/** Text that a column of 255 characters holds. Postgres cannot store NUL. */
-export const label = z
-  .string()
-  .min(1)
-  .max(255)
-  .refine((text) => !text.includes('\0'), 'must not contain NUL')
+/** Text that Postgres holds, which cannot store NUL. */
+export const text = (max: number) =>
+  z
+    .string()
+    .min(1)
+    .max(max)
+    .refine((value) => !value.includes('\0'), 'must not contain NUL')
+
+/** Text that a column of 255 characters holds. */
+export const label = text(255)

@@ -1,6 +1,9 @@
 import { Hono } from 'hono'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { Problem } from '../../src/api/answers/parts.ts'
 import { mcpApi, type McpApiOptions } from '../../src/api/mcp-api.ts'
+import { refusalsOf } from '../../src/api/route.ts'
+import { ROUTES } from '../../src/api/routes.ts'
 import type { Sql } from '../../src/db/client.ts'
 import type { CallsSummary, McpCall } from '../../src/reports/calls.ts'
 import type { McpClient } from '../../src/reports/clients.ts'
@@ -97,10 +100,31 @@ export async function send(
     ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   })
   const text = await response.text()
-  return {
-    status: response.status,
-    headers: response.headers,
-    body: (text === '' ? {} : JSON.parse(text)) as Body,
+  const json: unknown = text === '' ? {} : JSON.parse(text)
+  expectPromised(method, path, response, json)
+  return { status: response.status, headers: response.headers, body: json as Body }
+}
+
+/** Every answer that a test gets is one that the table of routes, and so the OpenAPI document, promises. */
+export function expectPromised(
+  method: string,
+  path: string,
+  { status, headers }: Response,
+  body: unknown,
+): void {
+  const [place = ''] = path.split('?', 1)
+  const route = ROUTES.find(
+    (one) => one.method === method && new RegExp(`^${one.path.replace(/:\\w+/, '[^/]+')}$`).test(place),
+  )
+  if (status >= 400) {
+    expect(headers.get('content-type')).toBe('application/problem+json')
+    const { code } = Problem.parse(body)
+    if (route !== undefined) expect(refusalsOf(route), `${method} ${path}`).toContain(code)
+  } else if (route !== undefined) {
+    const promised = route.answers[status as 200 | 201 | 204]
+    expect(promised, `${method} ${path} answers ${status}`).toBeDefined()
+    if (promised === null) expect(body).toEqual({})
+    else expect(promised?.safeParse(body).error?.issues ?? [], `${method} ${path}`).toEqual([])
   }
 }
 
