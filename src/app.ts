@@ -1,4 +1,5 @@
 import { type Handler, Hono } from 'hono'
+import type { JWK } from 'jose'
 import { health } from './api/health.ts'
 import { mcpApi } from './api/mcp-api.ts'
 import { mcpMetadata } from './auth/mcp-metadata.ts'
@@ -7,15 +8,19 @@ import type { Config } from './config.ts'
 import { dashboard, type SampleUser } from './dashboard/dashboard.ts'
 import type { SqlSource } from './db/client.ts'
 import { problem } from './errors.ts'
+import { assertionKeys } from './mcp/user-assertion.ts'
 import { mcpUserContext } from './mcp-user-context.ts'
+import { tokensFor, upstreamsOf } from './upstreams.ts'
 import { VERSION } from './version.ts'
 
 /** The parts that an entry brings. */
 export interface AppParts {
   sql: SqlSource
   tokens: TokenOptions
-  /** What is governed: the sample tools, or a proxy. */
-  handler: Handler
+  /** What is governed where the configuration names no server: the sample tools. */
+  handler?: Handler | undefined
+  /** With which upstream servers are told who is calling. @default those of the configuration */
+  assertionKeys?: readonly JWK[] | undefined
   /** Where clients get their tokens. @default the issuer of the tokens */
   authorizationServers?: string[]
   /** Encrypts the dashboard's cookies. @default no dashboard */
@@ -34,7 +39,7 @@ const logOutage = (error: unknown): void =>
  * @throws TypeError naming every fault of the options.
  */
 export function createApp(config: Config, parts: AppParts): Hono {
-  const { sql, tokens, handler, authorizationServers, cookieKey, sampleUsers } = parts
+  const { sql, tokens, authorizationServers, cookieKey, sampleUsers } = parts
   const options = {
     sql,
     tokens: 'issuer' in tokens ? { onOutage: logOutage, ...tokens } : tokens,
@@ -57,10 +62,20 @@ export function createApp(config: Config, parts: AppParts): Hono {
   if (cookieKey !== undefined) {
     app.route('/dashboard', dashboard({ ...options, cookieKey, sampleUsers }))
   }
-  // A proxy in front may take the path away, or leave it as PUBLIC_URL has it.
-  const governed = mcpUserContext(options)
-  for (const path of new Set(['/mcp', new URL(config.publicUrl).pathname])) {
-    if (path !== '/') app.all(path, governed, handler)
+  const upstreams = upstreamsOf(config, parts.assertionKeys)
+  if (upstreams.keys !== undefined) app.route('/', assertionKeys({ keys: upstreams.keys }))
+  const handler = upstreams.main ?? parts.handler
+  if (handler !== undefined) {
+    // A proxy in front may take the path away, or leave it as PUBLIC_URL has it.
+    const governed = mcpUserContext(options)
+    for (const path of new Set(['/mcp', new URL(config.publicUrl).pathname])) {
+      if (path !== '/') app.all(path, governed, handler)
+    }
+  }
+  for (const { path, handler, ...own } of upstreams.others) {
+    const governed = { ...options, ...own, tokens: tokensFor(config, options.tokens, own.resource) }
+    app.route('/', mcpMetadata({ ...governed, resourceName: own.server, atRoot: false }))
+    app.all(path, mcpUserContext(governed), handler)
   }
   return app
 }

@@ -7,21 +7,25 @@ export interface Situation {
   production: boolean
   worker: boolean
   host: string
+  /** Some upstream server is to be told who is calling. */
+  asserted: boolean
 }
 
 const OIDC = ['OIDC_ISSUER', 'OIDC_CLIENT_ID', 'OIDC_CLIENT_SECRET']
+const UPSTREAMS = ['UPSTREAMS', 'UPSTREAMS_FILE']
 const TOKEN_KEYS = ['SUPABASE_JWT_SECRET', 'JWKS_URL']
 
 const REMEDIES = {
   DATABASE_URL: 'give postgres://USER:PASSWORD@HOST:5432/DATABASE',
   JWT_ISSUER: 'give the one accepted iss of the tokens, such as https://id.example.com',
   PUBLIC_URL: 'give the URL that clients use, such as https://mcp.example.com/mcp',
-  UPSTREAM_MCP_URL: 'give the URL of the MCP server to govern',
+  UPSTREAM_MCP_URL: 'give the URL of the MCP server to govern, or several in UPSTREAMS_FILE',
+  ASSERTION_KEYS: 'give a private EC key on P-256 as a JWK (README), or no assertion',
   COOKIE_KEY: 'give at least 32 bytes, such as from openssl rand -base64 48',
 }
 
 /** The variables that are missing, or that make no sense without another: a line each. */
-export function relationFaults({ isSet, production, worker, host }: Situation): string[] {
+export function relationFaults({ isSet, production, worker, host, asserted }: Situation): string[] {
   const faults: string[] = []
   const demand = (name: keyof typeof REMEDIES, reason: string): void => {
     if (!isSet(name)) faults.push(`${name} is not set${reason}: ${REMEDIES[name]}`)
@@ -34,8 +38,9 @@ export function relationFaults({ isSet, production, worker, host }: Situation): 
     if (!tokensGiven) faults.push(`${TOKEN_KEYS.join(' or ')} is not set${reason}: give one of them, or both`)
     demand('JWT_ISSUER', tokensGiven ? ` beside ${TOKEN_KEYS.filter(isSet).join(' and ')}` : reason)
     demand('PUBLIC_URL', reason)
+    if (asserted) demand('ASSERTION_KEYS', reason)
     if (production) {
-      demand('UPSTREAM_MCP_URL', reason)
+      if (!UPSTREAMS.some(isSet)) demand('UPSTREAM_MCP_URL', reason)
       demand('COOKIE_KEY', ', and production makes none for the dashboard')
     }
   } else {

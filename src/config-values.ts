@@ -1,4 +1,6 @@
+import type { JWK } from 'jose'
 import { isLoopback } from './auth/token-options.ts'
+import { assertionKeyFaults } from './mcp/user-assertion.ts'
 import { profileFault } from './db/profile.ts'
 
 /**
@@ -158,4 +160,18 @@ export function leadsBack(
   if (own === undefined || url.protocol !== 'http:' || Number(url.port || 80) !== own.port) return false
   const takesLoopback = isLoopback(inUrl(own.host)) || own.host === '0.0.0.0' || own.host === '::'
   return url.hostname === inUrl(own.host) || (takesLoopback && isLoopback(url.hostname))
+}
+
+/** One JWK, a list of them, or a JWK set. */
+export const assertionKeys = (text: string): Parsed<JWK[]> => {
+  let given: unknown
+  try {
+    given = JSON.parse(text)
+  } catch {
+    return { fault: 'is no JSON: give a private EC key on P-256 as a JWK, or a list of keys' }
+  }
+  const set = typeof given === 'object' && given !== null && 'keys' in given ? given.keys : given
+  const keys = (Array.isArray(set) ? set : [set]) as JWK[]
+  const faults = assertionKeyFaults(keys)
+  return faults.length === 0 ? { value: keys } : { fault: faults.join('; ') }
 }

@@ -1,4 +1,6 @@
+import type { JWK } from 'jose'
 import { relationFaults } from './config-rules.ts'
+import { readUpstreams, type UpstreamConfig } from './config-upstreams.ts'
 import * as parse from './config-values.ts'
 
 /** Where the process runs: it decides which parts may be missing. */
@@ -11,7 +13,11 @@ export interface TokenConfig {
   jwksUrl?: string
   issuer: string
   audience: string[]
+  /** JWT_AUDIENCE is not set: each MCP server behind this kit takes tokens for its own URL alone. */
+  audiencePerResource?: true
 }
+
+export type { UpstreamConfig }
 
 /** How people sign in to the dashboard. */
 export interface OidcConfig {
@@ -32,7 +38,12 @@ export interface Config {
   publicUrl: string
   database: { url: string } | 'trial'
   tokens: TokenConfig | 'trial'
-  upstream: { url: string } | 'trial'
+  /** What is governed at PUBLIC_URL; `'none'` where there are other servers alone. */
+  upstream: { url: string } | 'trial' | 'none'
+  /** The servers of UPSTREAMS_FILE or UPSTREAMS, each at a path of its own. */
+  upstreams: UpstreamConfig[]
+  /** With which upstream servers are told who is calling; undefined when nobody asks for it. */
+  assertionKeys: JWK[] | 'trial' | undefined
   /** `'off'` without the trial's identity provider: its sign-in must never open somebody's real data. */
   oidc: OidcConfig | 'trial' | 'off'
   /** Encrypts the dashboard's cookies. Without one the entry makes it; a Worker cannot, and serves no dashboard. */
@@ -62,9 +73,14 @@ const ISSUER = 'https://id.example.com'
 /**
  * The configuration that an environment asks for. Pure: the entry hands over the variables and says where it runs;
  * a Worker's puts the connection string of its Hyperdrive binding into DATABASE_URL first.
+ * @param readFile reads the file that UPSTREAMS_FILE names, where there are files.
  * @throws ConfigError naming every fault at once.
  */
-export function readConfig(env: Readonly<Record<string, string | undefined>>, runtime: Runtime): Config {
+export function readConfig(
+  env: Readonly<Record<string, string | undefined>>,
+  runtime: Runtime,
+  readFile?: (path: string) => string,
+): Config {
   const faults: string[] = []
   const isSet = (name: string): boolean => (env[name] ?? '') !== ''
   const read = <T>(name: string, of: (text: string) => parse.Parsed<T>): T | undefined => {
@@ -87,6 +103,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>, ru
   const audience = read('JWT_AUDIENCE', parse.list)
   const givenUrl = read('PUBLIC_URL', parse.web({ secure: true, bare: true, example: RESOURCE }))
   const upstream = read('UPSTREAM_MCP_URL', parse.web({ example: 'http://127.0.0.1:3000/mcp' }))
+  const list = upstreamsOf(env, readFile)
+  faults.push(...list.faults)
+  const assertionKeys = read('ASSERTION_KEYS', parse.assertionKeys)
   const rateLimit = read('RATE_LIMIT', parse.rateLimitValue)
   const allowedOrigins = read('ALLOWED_ORIGINS', parse.origins)
   const trustedProxies = read('TRUSTED_PROXIES', parse.integer(100, '1')) ?? 0
@@ -95,13 +114,20 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>, ru
   const clientSecret = read('OIDC_CLIENT_SECRET', parse.anyText)
   const cookieKey = read('COOKIE_KEY', parse.secret('such as from openssl rand -base64 48'))
 
-  faults.push(...relationFaults({ isSet, production, worker: runtime === 'worker', host }))
+  const asserted = list.value.some(({ assertion }) => assertion !== undefined)
+  faults.push(...relationFaults({ isSet, production, worker: runtime === 'worker', host, asserted }))
   const publicUrl = parse.canonical(givenUrl ?? `http://${parse.inUrl(host)}:${port}/mcp`)
-  if (
-    upstream !== undefined &&
-    parse.leadsBack(upstream, publicUrl, runtime === 'worker' ? undefined : { host, port })
-  ) {
+  const own = runtime === 'worker' ? undefined : { host, port }
+  const paths = [publicUrl, ...list.value.map(({ path }) => new URL(path, publicUrl).href)]
+  const leadsBack = (url: string): boolean => paths.some((path) => parse.leadsBack(url, path, own))
+  if (upstream !== undefined && leadsBack(upstream)) {
     faults.push('UPSTREAM_MCP_URL is this server itself: give the URL of the MCP server to govern')
+  }
+  for (const { path } of list.value.filter(({ url }) => url !== '' && leadsBack(url))) {
+    faults.push(`${list.name} has at ${path} this server itself: give the URL of the MCP server to govern`)
+  }
+  if (upstream !== undefined && list.value.some(({ path }) => path === new URL(publicUrl).pathname)) {
+    faults.push(`${list.name} has the path of PUBLIC_URL, where UPSTREAM_MCP_URL is: leave out one of them`)
   }
   if (faults.length > 0) throw new ConfigError(faults)
 
@@ -113,6 +139,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>, ru
           ...(jwksUrl === undefined ? {} : { jwksUrl }),
           issuer,
           audience: audience ?? [publicUrl],
+          ...(audience === undefined ? { audiencePerResource: true } : {}),
         }
   const withoutOidc = tokens === 'trial' ? 'trial' : 'off'
   return {
@@ -123,7 +150,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>, ru
     publicUrl,
     database: database === undefined ? 'trial' : { url: database },
     tokens,
-    upstream: upstream === undefined ? 'trial' : { url: upstream },
+    upstream: upstream !== undefined ? { url: upstream } : list.value.length > 0 ? 'none' : 'trial',
+    upstreams: list.value,
+    assertionKeys: assertionKeys ?? (asserted ? 'trial' : undefined),
     oidc:
       oidcIssuer === undefined || clientId === undefined || clientSecret === undefined
         ? withoutOidc
@@ -133,4 +162,26 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>, ru
     allowedOrigins,
     trustedProxies,
   }
+}
+
+/** The servers of UPSTREAMS or UPSTREAMS_FILE; `name` is the variable that says them. */
+function upstreamsOf(
+  env: Readonly<Record<string, string | undefined>>,
+  readFile: ((path: string) => string) | undefined,
+): { name: string; value: UpstreamConfig[]; faults: string[] } {
+  const { UPSTREAMS: text = '', UPSTREAMS_FILE: file = '' } = env
+  const name = file === '' ? 'UPSTREAMS' : 'UPSTREAMS_FILE'
+  const faulty = (fault: string) => ({ name, value: [], faults: [`${name} ${fault}`] })
+  if (text === '' && file === '') return { name, value: [], faults: [] }
+  if (text !== '' && file !== '') return faulty('is set beside UPSTREAMS: set one of them')
+  if (file !== '' && readFile === undefined)
+    return faulty('is set where there are no files: put the JSON into UPSTREAMS')
+  let json = text
+  try {
+    if (file !== '') json = readFile!(file)
+  } catch {
+    return faulty('cannot be read: give the path of a file that this process may read')
+  }
+  const { value, faults } = readUpstreams(json, env)
+  return { name, value, faults: faults.map((fault) => `${name} ${fault}`) }
 }

@@ -4,6 +4,7 @@ import { type AuthenticatorOptions, createAuthenticator } from './auth/authentic
 import { browserGuard, type BrowserGuardOptions } from './auth/origin.ts'
 import { resolveSql, type SqlSource } from './db/client.ts'
 import { countFaults, mcpRefusal, refuseFaults, sqlFaults } from './errors.ts'
+import type { RateDemand } from './ledger/types.ts'
 import { type OnLimit, onLimitFaults, refuseMessage } from './limit-answer.ts'
 import { limitHeaders } from './limit-refusal.ts'
 import { createAbuseCap, DEFAULT_ABUSE_CAP } from './limits/abuse-cap.ts'
@@ -16,7 +17,7 @@ import { sessionStep } from './sessions/session.ts'
 import { callsOf } from './usage/calls.ts'
 import type { TokenCounter } from './usage/count.ts'
 import { meterCalls } from './usage/meter-calls.ts'
-import { type McpVariables, setUser } from './variables.ts'
+import { type Caller, type McpVariables, setUser } from './variables.ts'
 
 /** Everything `mcpUserContext()` can be told; `sql`, `tokens` and `resource` are needed. */
 export interface McpUserContextOptions extends AuthenticatorOptions, BrowserGuardOptions {
@@ -47,7 +48,26 @@ export interface McpUserContextOptions extends AuthenticatorOptions, BrowserGuar
   maxUncountedPerMinute?: number
   /** Bound of a POST body in bytes. @default 4 MiB */
   maxBodyBytes?: number
+  /**
+   * Name of the MCP server, where several stand behind one database: its tools are recorded as `NAME/tool`, which is
+   * what prices, quotas and reports know them by, and a `rateLimit` per user is its own. 1 to 40 letters, digits,
+   * dots, dashes or underscores.
+   * @default none: tools are recorded by their own names
+   */
+  server?: string
 }
+
+const SERVER = /^[\w.-]{1,40}$/
+
+/** A rate per user holds them at this server alone. */
+const ownRate = (
+  rate: RateDemand | null,
+  server: string | undefined,
+  { identity }: Caller,
+): RateDemand | null =>
+  rate === null || server === undefined || rate.per !== 'user' || identity === null
+    ? rate
+    : { ...rate, key: `${server} ${identity.fallbackId}` }
 
 /**
  * Everything in the one right order: keeps strange web pages out, verifies the token, reads the message, asks the
@@ -74,13 +94,16 @@ export function mcpUserContext(
     quota = {},
     onLimit,
   } = options
-  const { maxUncountedPerMinute, countTokens } = options
+  const { maxUncountedPerMinute, countTokens, server } = options
   refuseFaults('mcpUserContext', [
     ...sqlFaults(sql),
     ...(rateLimit === undefined ? [] : rateFaults(rateLimit)),
     ...quotaFaults(quota),
     ...onLimitFaults(onLimit),
     ...countFaults({ holdSeconds, maxBodyBytes, maxCallsInFlight, maxUncountedPerMinute, ...session }),
+    ...(server === undefined || SERVER.test(server)
+      ? []
+      : ['server must be 1 to 40 letters, digits, dots, dashes or underscores']),
   ])
   const rate = rateLimit === undefined ? null : rateDemand(rateLimit)
   const abuseCap = createAbuseCap(
@@ -105,17 +128,17 @@ export function mcpUserContext(
     const counts = message?.requests.some(({ method }) => isCounted(method)) ?? false
     const capped = counts ? null : abuseCap(c, Math.max(message?.requests.length ?? 0, 1))
     if (capped !== null) return refuseMessage(capped, message)
-    const step = await sessionStep(c, message, session)
+    const step = await sessionStep(c, message, session, server)
     if ('code' in step) return refuseMessage(step, message)
 
-    const calls = callsOf(message, holdSeconds, (tool) => expectationOf(quota, tool))
+    const calls = callsOf(message, holdSeconds, (tool) => expectationOf(quota, tool), server)
     const startedAt = performance.now()
     c.set('session', null)
     const refusal = await ask(c, sql, {
       session: step.demand,
       calls: calls.map(({ call }) => call),
       maxCallsInFlight: maxCallsInFlight ?? null,
-      rate,
+      rate: ownRate(rate, server, c.get('caller')),
       quotas: { rates: true, budgets: true },
     })
     if (refusal !== null) return refuseMessage(refusal, message, onLimit)

@@ -1,11 +1,12 @@
+import { readFileSync } from 'node:fs'
 import type { Handler, Hono } from 'hono'
+import type { JWK } from 'jose'
 import { createApp } from './app.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { connect, errorCode, type Sql } from './db/client.ts'
 import { isOutage } from './db/outage.ts'
 import { assertMigrated } from './db/schema-version.ts'
 import { ledgerOf } from './ledger/ledger.ts'
-import { proxyMcp } from './mcp/proxy.ts'
 import { serveMcp } from './mcp/serve-mcp.ts'
 import { createSessionManager } from './sessions/session-manager.ts'
 import { TrialInUse } from './trial/owner.ts'
@@ -28,8 +29,16 @@ export type Listen = (
   address: { host: string; port: number },
 ) => Promise<Listening>
 
-async function handlerOf({ upstream }: Config): Promise<Handler> {
-  if (upstream !== 'trial') return proxyMcp({ upstream: upstream.url })
+const readFile = (path: string): string => readFileSync(path, 'utf8')
+
+async function assertionKeysOf({ assertionKeys }: Config): Promise<JWK[] | undefined> {
+  if (assertionKeys !== 'trial') return assertionKeys
+  const { makeAssertionKey } = await import('./trial/assertion-key.ts')
+  return [makeAssertionKey()]
+}
+
+async function handlerOf({ upstream }: Config): Promise<Handler | undefined> {
+  if (upstream !== 'trial') return undefined
   const { sampleTools } = await import('./trial/tools.ts')
   return serveMcp(sampleTools)
 }
@@ -42,7 +51,7 @@ function cookieKeyOf({ cookieKey }: Config, made: TrialParts): { cookieKey?: str
 }
 
 async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
-  const config = readConfig(process.env, runtime)
+  const config = readConfig(process.env, runtime, readFile)
   const parts = await trialParts(config)
   const sql = connect(parts.databaseUrl)
   const release = async (): Promise<void> => {
@@ -55,11 +64,12 @@ async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
     let app: Hono | undefined
     const listening = await listen((request) => app!.fetch(request), config)
     // Only now is it known which port PORT=0 means.
-    const settled = readConfig({ ...process.env, PORT: String(listening.port) }, runtime)
+    const settled = readConfig({ ...process.env, PORT: String(listening.port) }, runtime, readFile)
     app = createApp(settled, {
       sql,
       handler: await handlerOf(settled),
       ...cookieKeyOf(settled, parts),
+      assertionKeys: await assertionKeysOf(settled),
       ...(settled.tokens === 'trial'
         ? {
             tokens: parts.tokens!,

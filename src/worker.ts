@@ -4,7 +4,6 @@ import { createApp } from './app.ts'
 import { ConfigError, readConfig } from './config.ts'
 import { connect, type Sql } from './db/client.ts'
 import { problem } from './errors.ts'
-import { proxyMcp } from './mcp/proxy.ts'
 import { serveMcp } from './mcp/serve-mcp.ts'
 import { createSessionManager } from './sessions/session-manager.ts'
 import { sampleTools } from './trial/tools.ts'
@@ -30,11 +29,15 @@ const openClient = (env: WorkerEnv): Sql =>
     socket: ({ host, port }) => connectSocket(port[0] ?? 5432, host[0]),
   })
 
+/** Variables that may stand in the configuration as JSON itself. */
+const JSON_VARIABLES = new Set(['UPSTREAMS', 'ASSERTION_KEYS'])
+
+const textOf = (name: string, value: unknown): string | undefined =>
+  typeof value === 'string' ? value : JSON_VARIABLES.has(name) ? JSON.stringify(value) : undefined
+
 function makeApp(env: WorkerEnv): Hono {
-  const strings = Object.entries(env).filter(
-    (entry): entry is [string, string] => typeof entry[1] === 'string',
-  )
-  const config = readConfig({ ...Object.fromEntries(strings), DATABASE_URL: databaseUrlOf(env) }, 'worker')
+  const texts = Object.entries(env).map(([name, value]) => [name, textOf(name, value)] as const)
+  const config = readConfig({ ...Object.fromEntries(texts), DATABASE_URL: databaseUrlOf(env) }, 'worker')
   if (config.tokens === 'trial') throw new ConfigError(['No key source is set for tokens'])
   const clients = new WeakMap<object, Sql>()
   const sql = (c: Context): Sql => {
@@ -42,12 +45,10 @@ function makeApp(env: WorkerEnv): Hono {
     clients.set(c.executionCtx, known)
     return known
   }
-  const handler =
-    config.upstream === 'trial' ? serveMcp(sampleTools) : proxyMcp({ upstream: config.upstream.url })
   return createApp(config, {
     sql,
     tokens: config.tokens,
-    handler,
+    handler: config.upstream === 'trial' ? serveMcp(sampleTools) : undefined,
     ...(typeof config.cookieKey === 'object' ? { cookieKey: config.cookieKey.secret } : {}),
   })
 }

@@ -58,6 +58,8 @@ describe('readConfig', () => {
       database: 'trial',
       tokens: 'trial',
       upstream: 'trial',
+      upstreams: [],
+      assertionKeys: undefined,
       oidc: 'trial',
       cookieKey: 'trial',
       rateLimit: undefined,
@@ -81,6 +83,8 @@ describe('readConfig', () => {
         audience: ['authenticated', 'https://mcp.example.com/mcp'],
       },
       upstream: { url: 'http://10.0.0.7:3000/mcp' },
+      upstreams: [],
+      assertionKeys: undefined,
       oidc: {
         issuer: 'https://id.example.com',
         clientId: 'dashboard',

@@ -46,6 +46,8 @@ const ROOTS = [
   'config-values.ts',
   'config-rules.ts',
   'version.ts',
+  'config-upstreams.ts',
+  'upstreams.ts',
 ]
 
 /**

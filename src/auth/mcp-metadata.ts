@@ -16,6 +16,8 @@ export interface McpMetadataOptions {
   requiredScopes?: readonly string[] | undefined
   /** Name of the resource, for people. */
   resourceName?: string | undefined
+  /** Whether the metadata stands at the root too; of several resources of one origin one can. @default true */
+  atRoot?: boolean | undefined
 }
 
 const MAX_AGE_SECONDS = 3600
@@ -61,7 +63,8 @@ export function mcpMetadata(options: McpMetadataOptions): Hono {
   const app = new Hono()
   // Clients look at the path of the resource first, and then at the root.
   // Hono matches decoded paths.
-  for (const path of new Set([METADATA_PATH, decodeURI(new URL(metadataUrl(resource)).pathname)])) {
+  const own = decodeURI(new URL(metadataUrl(resource)).pathname)
+  for (const path of options.atRoot === false ? [own] : new Set([METADATA_PATH, own])) {
     // Public, and read by clients in browsers, which send MCP-Protocol-Version with it: any header is let through.
     app.use(path, cors({ origin: '*', allowMethods: ['GET', 'HEAD', 'OPTIONS'], maxAge: MAX_AGE_SECONDS }))
     app.get(path, (c) => c.json(document, 200, { 'cache-control': `public, max-age=${MAX_AGE_SECONDS}` }))

@@ -1,6 +1,7 @@
 import type { Context, Handler } from 'hono'
 import { jsonRpcError, requestIds } from './json-rpc.ts'
 import type { McpMessage, MessageFault } from './message.ts'
+import { headerFaults, targetFaults } from './proxy-faults.ts'
 import { readMessage } from './read-message.ts'
 import { bodyTextOf, requestOf } from './read-request.ts'
 import { judgeAnswer } from './upstream-answer.ts'
@@ -37,35 +38,6 @@ const DEFAULT_TIMEOUT_SECONDS = 300
 // (spec 2026-07-28 basic/authorization, "Token Passthrough").
 const FORWARDED = /^(accept|content-type|last-event-id|traceparent|tracestate|mcp-.*)$/
 
-/** What is between two machines, or what fetch itself says. */
-const NOT_TO_ADD =
-  /^(connection|content-length|expect|host|keep-alive|te|trailer|transfer-encoding|upgrade)$/i
-
-function headerFaults(headers: Record<string, string>): string[] {
-  return Object.entries(headers).flatMap(([name, value]) => {
-    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name))
-      return [`headers: ${JSON.stringify(name)} is no name of a header`]
-    if (NOT_TO_ADD.test(name)) return [`headers.${name} cannot be set: leave it out`]
-    // Nothing of the value is told: it may be a secret.
-    if (typeof value === 'string' && /^[\t\x20-\x7e\x80-\xff]*$/.test(value)) return []
-    return [`headers.${name} must be text in one line, without characters beyond Latin-1`]
-  })
-}
-
-/** What is wrong with the options, the upstream's URL told by scheme and host alone. */
-function proxyFaults({ upstream, headers = {}, assertion, timeoutSeconds = 1 }: ProxyMcpOptions): string[] {
-  const url = URL.canParse(upstream) ? new URL(upstream) : null
-  return [
-    ...(url === null || !/^https?:$/.test(url.protocol) ? ['upstream must be an http or https URL'] : []),
-    ...(url?.username || url?.password ? ['upstream must not carry credentials: put them into headers'] : []),
-    ...headerFaults(headers),
-    ...(assertion === undefined ? [] : assertionFaults(assertion)),
-    ...(Number.isSafeInteger(timeoutSeconds) && timeoutSeconds > 0 && timeoutSeconds < 2 ** 21
-      ? []
-      : ['timeoutSeconds must be a positive integer']),
-  ]
-}
-
 /**
  * Governs a Streamable HTTP MCP server that runs elsewhere, in any language and of either era. Every request goes
  * there without the caller's token, and streams pass as they come; sessions that it holds are adopted.
@@ -78,9 +50,13 @@ function proxyFaults({ upstream, headers = {}, assertion, timeoutSeconds = 1 }: 
  * ```
  */
 export function proxyMcp(options: ProxyMcpOptions): Handler {
-  const faults = proxyFaults(options)
-  if (faults.length > 0) throw new TypeError(`proxyMcp: ${faults.join('; ')}`)
   const { upstream, headers = {}, assertion, timeoutSeconds = DEFAULT_TIMEOUT_SECONDS, onFault } = options
+  const faults = [
+    ...targetFaults(upstream, timeoutSeconds),
+    ...headerFaults(headers),
+    ...(assertion === undefined ? [] : assertionFaults(assertion)),
+  ]
+  if (faults.length > 0) throw new TypeError(`proxyMcp: ${faults.join('; ')}`)
   const sign = assertion && createAssertionSigner(assertion, upstream)
 
   async function headersFor(c: Context): Promise<Headers> {

@@ -35,12 +35,14 @@ export interface SessionStep {
 
 /**
  * Finds out which session a request belongs to.
+ * @param server of several behind one kit, whose ids may be the same.
  * @returns the step to take, or why there is none: 400 without an id, 404 with one that cannot be.
  */
 export async function sessionStep(
   c: Context,
   message: McpMessage | null,
   rules: SessionRules,
+  server?: string,
 ): Promise<SessionStep | Refusal> {
   const { headers } = requestOf(c)
   const wireId = headers.get('mcp-session-id')
@@ -56,7 +58,7 @@ export async function sessionStep(
       return {
         demand: null,
         run: (sql, next) => {
-          const opened = next().then(() => begin(c, sql, message!, rules))
+          const opened = next().then(() => begin(c, sql, message!, rules, server))
           c.set('sessionOpened', opened)
           return opened
         },
@@ -64,7 +66,7 @@ export async function sessionStep(
     case 'derived':
       return { demand: ofKind(c, plan.demand), run: (_sql, next) => next() }
     case 'named': {
-      const id = await sessionIdOfWire(plan.wireId, kindOf(c))
+      const id = await sessionIdOfWire(plan.wireId, kindOf(c), server)
       if (id === null) return { code: 'session_not_found' }
       return {
         demand: { id },
@@ -115,7 +117,13 @@ async function holdingBody<T>(response: Response, work: () => Promise<T>): Promi
 }
 
 /** Mints the session of an `initialize` that was answered, or adopts the id that the handler gave it. */
-async function begin(c: Context, sql: Sql, message: McpMessage, rules: SessionRules): Promise<void> {
+async function begin(
+  c: Context,
+  sql: Sql,
+  message: McpMessage,
+  rules: SessionRules,
+  server: string | undefined,
+): Promise<void> {
   const { client } = message
   if (!c.res.ok || c.error !== undefined || client === null || (await isError(c.res))) return
   const wireId = c.res.headers.get('mcp-session-id') ?? crypto.randomUUID()
@@ -125,7 +133,7 @@ async function begin(c: Context, sql: Sql, message: McpMessage, rules: SessionRu
   const opening = { client, owner, timeoutSeconds, idleAfterSeconds, maxPerUser }
   try {
     const id = await holdingBody(c.res, async () => {
-      const id = await sessionIdOfWire(wireId, kindOf(c))
+      const id = await sessionIdOfWire(wireId, kindOf(c), server)
       if (id === null) return null
       return (await openSession(sql, id, opening)) ? id : null
     })

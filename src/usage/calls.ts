@@ -22,17 +22,24 @@ export type Expect = (tool: string | null) => { estimate?: Estimate; holdSeconds
 const sizeOf = (message: McpMessage | null): { bytes?: number } =>
   message?.bytes === undefined || message.batch ? {} : { bytes: message.bytes }
 
-/** The calls that a message makes: one for each request in it. */
+/**
+ * The calls that a message makes: one for each request in it.
+ * @param server of several behind one kit; their tools may have the same names.
+ */
 export const callsOf = (
   message: McpMessage | null,
   holdSeconds = DEFAULT_HOLD_SECONDS,
   expect: Expect = () => ({}),
+  server?: string,
 ): MeteredCall[] =>
-  (message?.requests ?? []).map(({ id, method, tool, arguments: given }) => ({
-    call: { id: newCallId(), method, tool, kind: 'mcp', holdSeconds, ...sizeOf(message), ...expect(tool) },
-    rpcId: id,
-    arguments: given,
-  }))
+  (message?.requests ?? []).map(({ id, method, tool: own, arguments: given }) => {
+    const tool = server === undefined || own === null ? own : `${server}/${own}`
+    return {
+      call: { id: newCallId(), method, tool, kind: 'mcp', holdSeconds, ...sizeOf(message), ...expect(own) },
+      rpcId: id,
+      arguments: given,
+    }
+  })
 
 /** The call that an HTTP request is. */
 export const apiCall = (
