@@ -42,11 +42,16 @@ alter table archon_mcp_sessions
   add column idle_after_seconds integer not null default 300,
   -- A session of the 2026 era is derived: one live row for each user, client name and version, which this names.
   add column derived_key text,
+  -- That of its user when it began, as a call carries that of its own time: a manager sees what was theirs.
+  add column department varchar(255),
   add constraint archon_mcp_sessions_era check (era in ('2025-11-25', '2026-07-28')),
   add constraint archon_mcp_sessions_timeout check (timeout_seconds > 0 and idle_after_seconds > 0);
 create unique index archon_mcp_sessions_derived
   on archon_mcp_sessions (derived_key)
   where disconnected_at is null;
+create index archon_mcp_sessions_department
+  on archon_mcp_sessions (department, last_activity desc)
+  where department is not null;
 
 -- The old shape knows no open calls. Its check is found by what it checks: Archon's name for it is not ours to know.
 do $$
@@ -184,7 +189,8 @@ set era = kept.era,
     client_name = kept.client_name,
     timeout_seconds = kept.timeout_seconds,
     idle_after_seconds = kept.idle_after_seconds,
-    derived_key = kept.derived_key
+    derived_key = kept.derived_key,
+    department = kept.department
 from archon_mcp_take_back(3, 'archon_mcp_sessions') as taken
 cross join jsonb_populate_record(null::archon_mcp_sessions, taken.content) as kept
 where session.session_id = kept.session_id;
@@ -284,7 +290,7 @@ select archon_mcp_set_aside_rows(3, 'archon_mcp_users');
 select archon_mcp_set_aside_rows(
   3, 'archon_mcp_sessions',
   'kept.timeout_seconds <> 86400 or kept.idle_after_seconds <> 300
-   or coalesce(kept.era, kept.protocol_version, kept.client_name, kept.derived_key) is not null',
+   or coalesce(kept.era, kept.protocol_version, kept.client_name, kept.derived_key, kept.department) is not null',
   'false'
 );
 -- The old shape has no open calls and no call outside a session.
@@ -331,14 +337,16 @@ begin
   end loop;
 end
 $$;
+drop index archon_mcp_sessions_department;
 drop index archon_mcp_sessions_derived;
 alter table archon_mcp_sessions
   drop constraint archon_mcp_sessions_timeout,
   drop constraint archon_mcp_sessions_era;
 select archon_mcp_refuse_additions('archon_mcp_sessions', array[
-  'era', 'protocol_version', 'client_name', 'timeout_seconds', 'idle_after_seconds', 'derived_key'
+  'era', 'protocol_version', 'client_name', 'timeout_seconds', 'idle_after_seconds', 'derived_key', 'department'
 ]);
 alter table archon_mcp_sessions
+  drop column department,
   drop column derived_key,
   drop column idle_after_seconds,
   drop column timeout_seconds,

@@ -84,6 +84,25 @@ create trigger archon_mcp_session_end
     or new.disconnected_at is not null or new.status = 'disconnected')
   execute function archon_mcp_session_end();
 
+-- Whoever opens a session: it belongs to the department that its user is in at that moment.
+create function archon_mcp_session_begin() returns trigger
+language plpgsql
+as $$
+begin
+  new.department := (
+    select coalesce(known.assigned_department, known.claimed_department)
+    from archon_mcp_users as known
+    where known.user_id = new.user_id
+  );
+  return new;
+end
+$$;
+create trigger archon_mcp_session_begin
+  before insert on archon_mcp_sessions
+  for each row
+  when (new.user_id is not null and new.department is null)
+  execute function archon_mcp_session_begin();
+
 -- Rows that the ledger did not write: they know their user through the session, and are what keeps it alive.
 create function archon_mcp_foreign_call() returns trigger
 language plpgsql
@@ -93,6 +112,11 @@ declare
 begin
   select session.* into v_session from archon_mcp_sessions as session where session.session_id = new.session_id;
   new.user_id := coalesce(new.user_id, v_session.user_id);
+  new.department := coalesce(new.department, (
+    select coalesce(known.assigned_department, known.claimed_department)
+    from archon_mcp_users as known
+    where known.user_id = new.user_id
+  ));
   new.client_type := coalesce(new.client_type, v_session.client_type);
   new.cost := coalesce(new.estimated_cost, 0);
   return new;
@@ -368,7 +392,7 @@ begin
     from pg_proc as routine
     where routine.pronamespace = current_schema()::regnamespace
       and routine.proname in (
-        'archon_mcp_session_end', 'archon_mcp_foreign_call', 'update_session_status', 'get_user_sessions',
+        'archon_mcp_session_begin', 'archon_mcp_session_end', 'archon_mcp_foreign_call', 'update_session_status', 'get_user_sessions',
         'get_user_activity_summary', 'get_active_mcp_clients', 'get_disconnected_sessions', 'get_mcp_usage_summary',
         'get_mcp_usage_by_tool'
       )
@@ -396,6 +420,8 @@ drop trigger archon_mcp_foreign_call on archon_mcp_requests;
 drop function archon_mcp_foreign_call();
 drop trigger archon_mcp_session_end on archon_mcp_sessions;
 drop function archon_mcp_session_end();
+drop trigger archon_mcp_session_begin on archon_mcp_sessions;
+drop function archon_mcp_session_begin();
 do $$
 declare
   v_object record;

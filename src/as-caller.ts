@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import type { Actor } from './audit.ts'
 import { type Queryable, resolveSql, type SqlSource } from './db/client.ts'
+import { inTransaction, type TransactionOptions } from './db/transaction.ts'
 import type { ReportCaller } from './reports/visible-to.ts'
 import type { UserVariables } from './variables.ts'
 
@@ -18,10 +19,35 @@ export function actorOf(c: Context<{ Variables: UserVariables }>): Actor {
   return { kind: role === 'service' ? 'service' : 'user', id: userId }
 }
 
+/** Milliseconds that one statement of a report may take. */
+const STATEMENT_TIMEOUT_MS = 30_000
+
 /**
- * Runs reports for the caller of a request: the one door through which REST and pages read.
- * @param read takes the client and the caller, and hands both to reports.
+ * As whom the database knows the caller: the claims that `archon_mcp_caller()` reads, in the places where Supabase
+ * has them. Not the token's own: those may hold what Postgres cannot (NUL), and a `verify` may give no issuer.
+ */
+function identityOf(c: Context<{ Variables: UserVariables }>): Pick<TransactionOptions, 'role' | 'claims'> {
+  const { caller, user } = c.var
+  if (user === null) return { role: 'service_role', claims: { role: 'service_role' } }
+  const issuedAt = caller.identity?.issuedAt
+  return {
+    role: 'authenticated',
+    claims: {
+      role: 'authenticated',
+      iss: user.issuer,
+      sub: user.subject,
+      ...(issuedAt ? { iat: issuedAt.getTime() / 1000 } : {}),
+    },
+  }
+}
+
+/**
+ * Runs reports for the caller of a request: the one door through which REST and pages read. They run in one
+ * transaction that cannot write, as Postgres's role `authenticated` with the caller's claims (a program's as
+ * `service_role`), so that row-level security holds for them as it does for PostgREST on the same database.
+ * @param read takes the client and the caller, and hands both to reports; the client is good until it returns.
  * @returns what `read` returns.
+ * @throws PostgresError 57014 when a statement takes more than 30 s.
  * @example const report = await asCaller(c, sql, (db, caller) => costsBy(db, caller, 'tool', period))
  */
 export async function asCaller<T>(
@@ -29,5 +55,10 @@ export async function asCaller<T>(
   sql: SqlSource,
   read: (db: Queryable, caller: ReportCaller) => Promise<T>,
 ): Promise<T> {
-  return await read(resolveSql(sql, c), callerOf(c))
+  const caller = callerOf(c)
+  return await inTransaction(resolveSql(sql, c), (db) => read(db, caller), {
+    ...identityOf(c),
+    readOnly: true,
+    statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+  })
 }

@@ -1,6 +1,6 @@
 import * as z from 'zod'
-import { asCaller, callerOf } from '../as-caller.ts'
-import { type Queryable, resolveSql } from '../db/client.ts'
+import { asCaller } from '../as-caller.ts'
+import type { Queryable } from '../db/client.ts'
 import { listLogs, logLines } from '../reports/logs.ts'
 import type { CallsFilter } from '../reports/logs-rows.ts'
 import type { Period } from '../reports/period.ts'
@@ -66,7 +66,10 @@ export const logs = [
         if ('fault' in read) return faulty(read.fault)
         const filter = { ...read.filter, level, search }
         if (format === 'csv') {
-          return csvResponse('calls.csv', logLines(resolveSql(sql, c), callerOf(c), filter, read.period))
+          return csvResponse(
+            'calls.csv',
+            logLines((report) => asCaller(c, sql, report), filter, read.period),
+          )
         }
         const page = { limit, after: cursor ?? null }
         const { logs, total, next } = await listLogs(db, caller, filter, page, offset)

@@ -40,7 +40,10 @@ export const sessions = [
     csv: true,
     async handle(c, { query: { filter, page, format } }, { sql, session, uptimeSeconds }) {
       if (format === 'csv') {
-        return csvResponse('sessions.csv', sessionLines(resolveSql(sql, c), callerOf(c), filter))
+        return csvResponse(
+          'sessions.csv',
+          sessionLines((report) => asCaller(c, sql, report), filter),
+        )
       }
       const [live, { sessions, total, next }] = await asCaller(c, sql, (db, caller) =>
         Promise.all([countLiveClients(db, caller), listSessions(db, caller, filter, page)]),

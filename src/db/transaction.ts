@@ -9,6 +9,8 @@ export interface TransactionOptions {
   role?: 'authenticated' | 'service_role' | undefined
   /** Claims for row-level security, as PostgREST and Supabase set them. Default: none. */
   claims?: Readonly<Record<string, unknown>> | undefined
+  /** Nothing can be written. Default false. */
+  readOnly?: boolean | undefined
 }
 
 /**
@@ -21,17 +23,31 @@ export interface TransactionOptions {
 export async function inTransaction<T>(
   sql: Sql,
   fn: (tx: Transaction) => Promise<T>,
-  { statementTimeoutMs = 10_000, idleTimeoutMs = 10_000, role, claims }: TransactionOptions = {},
+  {
+    statementTimeoutMs = 10_000,
+    idleTimeoutMs = 10_000,
+    role,
+    claims,
+    readOnly = false,
+  }: TransactionOptions = {},
 ): Promise<T> {
   // An array that `fn` returns must not be taken for an array of queries, hence the box.
-  const { result } = await sql.begin(async (tx) => {
-    await tx`
-      select set_config('statement_timeout', ${String(statementTimeoutMs)}, true),
-             set_config('idle_in_transaction_session_timeout', ${String(idleTimeoutMs)}, true),
-             set_config('request.jwt.claims', ${claims === undefined ? '' : JSON.stringify(claims)}, true)`
-    // After the settings: only what `fn` does should happen in the role.
-    if (role !== undefined) await tx`set local role ${tx(role)}`
-    return { result: await fn(tx) }
-  })
-  return result
+  let box: { result: T } | undefined
+  try {
+    await sql.begin(readOnly ? 'read only' : '', async (tx) => {
+      // Sent together with the first statement of `fn`, which fails when this does. The role comes last.
+      const settings = tx`
+        select set_config('statement_timeout', ${String(statementTimeoutMs)}, true),
+               set_config('idle_in_transaction_session_timeout', ${String(idleTimeoutMs)}, true),
+               set_config('request.jwt.claims', ${claims === undefined ? '' : JSON.stringify(claims)}, true)
+               ${role === undefined ? tx`` : tx`, set_config('role', ${role}, true)`}`
+      const [, result] = await Promise.all([settings, fn(tx)])
+      box = { result }
+      return box
+    })
+  } catch (error) {
+    // postgres.js throws what a statement threw even if `fn` caught it; who only reads has lost nothing by that.
+    if (!readOnly || box === undefined) throw error
+  }
+  return box!.result
 }

@@ -48,10 +48,9 @@ export async function sessionSummary(
            coalesce(sum(call.completion_tokens), 0) as total_completion_tokens,
            trim_scale(coalesce(sum(${costOfCall(sql)}), 0)) as total_cost
     from archon_mcp_requests as call
-    join archon_mcp_sessions as session on session.session_id = call.session_id
     where call.session_id = ${sessionId}
       and call.status <> 'open'
-      and ${visibleTo(sql, caller, 'session.user_id')}`
+      and ${visibleTo(sql, caller, 'call.user_id')}`
   const prompt = Number(row.total_prompt_tokens)
   const completion = Number(row.total_completion_tokens)
   return {
@@ -81,9 +80,8 @@ export async function listSessionCalls(
            trim_scale(round(${costOfCall(sql)}, 6)) as estimated_cost,
            ${positionColumns(sql, 'call.timestamp', 'call.request_id')}
     from archon_mcp_requests as call
-    join archon_mcp_sessions as session on session.session_id = call.session_id
     where call.session_id = ${sessionId}
-      and ${callsVisibleTo(sql, caller, 'session.user_id')}
+      and ${callsVisibleTo(sql, caller, 'call.user_id')}
       and ${comesAfter(sql, after, 'call.timestamp', 'call.request_id')}
     order by call.timestamp desc, call.request_id desc
     limit ${limit + 1}`

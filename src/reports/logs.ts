@@ -13,7 +13,7 @@ import {
 } from './logs-rows.ts'
 import { type Period, toldPeriod } from './period.ts'
 import { cutPage, type PageRequest, type Position } from './position.ts'
-import type { ReportCaller } from './visible-to.ts'
+import type { ReportCaller, ReportReader } from './visible-to.ts'
 
 /** Which calls to list. */
 export interface LogsFilter extends CallsFilter {
@@ -83,24 +83,26 @@ const CSV_COLUMNS = [
 
 /**
  * The same calls as CSV: a line for each, then how many they are, then the period. Read in steps, so that neither
- * memory nor a connection is held while somebody reads slowly.
+ * memory nor a connection is held while somebody reads slowly, and who is cut off meanwhile reads no further.
  * @param period left out for all up to now; what begins meanwhile is not in the file.
  */
 export async function* logLines(
-  sql: Queryable,
-  caller: ReportCaller,
+  read: ReportReader,
   filter: LogsFilter,
   period?: Period,
 ): AsyncGenerator<string> {
   const line = (row: Partial<Record<string, CsvCell>>): string =>
     csvRow(CSV_COLUMNS.map((column) => row[column] ?? null))
-  const [{ now }] = await sql<[{ now: Date }]>`select now()`
-  const wanted = wantedBy(sql, caller, { ...filter, period: period ?? { start: ALWAYS, end: now } })
+  const [{ now }] = await read((sql) => sql<[{ now: Date }]>`select now()`)
+  const bounded = { ...filter, period: period ?? { start: ALWAYS, end: now } }
   yield csvRow(CSV_COLUMNS)
   let calls = 0
   let after: Position | null = null
   do {
-    const found: CallRow[] = await pageOfCalls(sql, wanted, { limit: CSV_PAGE, after })
+    const page: PageRequest = { limit: CSV_PAGE, after }
+    const found: CallRow[] = await read((sql, caller) =>
+      pageOfCalls(sql, wantedBy(sql, caller, bounded), page),
+    )
     const { rows, next } = cutPage(found, CSV_PAGE)
     for (const row of rows) yield line({ ...callOf(row) })
     calls += rows.length

@@ -46,7 +46,7 @@ export const standingOf = (sql: Queryable, now: Date | null, holder: string) => 
     left join archon_mcp_budgets as budget on budget.key = quota.quota_id || ' ' || holder.name
     left join lateral (
       select spent.*
-      from archon_mcp_spent(
+      from archon_mcp_seen_spent(
         holder.name, quota.metric, quota.tools, quota.models, period.starts_at, period.ends_at
       ) as spent
       where budget.key is null and quota.kind = 'budget' and holder.name is not null

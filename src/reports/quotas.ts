@@ -9,7 +9,7 @@ import {
   standingColumns,
   standingOf,
 } from './quota-standing.ts'
-import { type ReportCaller, usersOfDepartment, visibleTo } from './visible-to.ts'
+import { refusalsVisibleTo, type ReportCaller, usersOfDepartment } from './visible-to.ts'
 
 /** Which quotas to list. */
 export interface QuotasFilter {
@@ -91,7 +91,7 @@ export async function listQuotas(
              ${refusedCalls(
                sql,
                now,
-               sql`(quota.scope not like 'each%' or ${visibleTo(sql, caller, 'refused.user_id')})`,
+               sql`(quota.scope not like 'each%' or ${refusalsVisibleTo(sql, caller)})`,
              )} as refused,
              ${role === 'member' ? sql`null` : nearestHolders(sql, caller, now)} as holders,
              ${positionColumns(sql, 'quota.created_at', 'quota.quota_id')}

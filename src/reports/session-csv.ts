@@ -1,4 +1,3 @@
-import type { Queryable } from '../db/client.ts'
 import { reportedClientType } from './client-types.ts'
 import { periodLine } from './cost-csv.ts'
 import { type CsvCell, csvRow } from './csv.ts'
@@ -6,7 +5,7 @@ import { comesAfter, type Position, positionColumns } from './position.ts'
 import type { ListedSession } from './session.ts'
 import { sessionsWithLife } from './session-life.ts'
 import { isWanted, sessionColumns, type SessionsFilter } from './session-rows.ts'
-import type { ReportCaller } from './visible-to.ts'
+import type { ReportReader } from './visible-to.ts'
 
 const COLUMNS = [
   'session_id',
@@ -38,24 +37,23 @@ const ROWS_AT_ONCE = 1000
  * then how many they are, then up to when. Read in steps, so that neither memory nor a connection is held while
  * somebody reads slowly; in the order in which they began, which nothing that happens meanwhile changes.
  */
-export async function* sessionLines(
-  sql: Queryable,
-  caller: ReportCaller,
-  filter: SessionsFilter,
-): AsyncGenerator<string> {
-  const [{ now }] = await sql<[{ now: Date }]>`select now()`
+export async function* sessionLines(read: ReportReader, filter: SessionsFilter): AsyncGenerator<string> {
+  const [{ now }] = await read((sql) => sql<[{ now: Date }]>`select now()`)
   yield csvRow(COLUMNS)
   let sessions = 0
   let after: Position | null = null
   do {
-    const rows: (Position & Row)[] = await sql`
-      select ${sessionColumns(sql)}, ${positionColumns(sql, 'session.connected_at', 'session.session_id')}
-      from ${sessionsWithLife(sql)}
-      where ${isWanted(sql, caller, filter)}
-        and session.connected_at <= ${now}
-        and ${comesAfter(sql, after, 'session.connected_at', 'session.session_id')}
-      order by session.connected_at desc, session.session_id desc
-      limit ${ROWS_AT_ONCE}`
+    const last: Position | null = after
+    const rows: (Position & Row)[] = await read(
+      (sql, caller) => sql<(Position & Row)[]>`
+        select ${sessionColumns(sql)}, ${positionColumns(sql, 'session.connected_at', 'session.session_id')}
+        from ${sessionsWithLife(sql)}
+        where ${isWanted(sql, caller, filter)}
+          and session.connected_at <= ${now}
+          and ${comesAfter(sql, last, 'session.connected_at', 'session.session_id')}
+        order by session.connected_at desc, session.session_id desc
+        limit ${ROWS_AT_ONCE}`,
+    )
     for (const row of rows) yield line(row)
     sessions += rows.length
     after = rows.length < ROWS_AT_ONCE ? null : (rows.at(-1) ?? null)

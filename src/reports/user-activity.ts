@@ -5,7 +5,7 @@ import { type Period, type ToldPeriod } from './period.ts'
 import { durationOf, hasStatus, sessionsWithLife } from './session-life.ts'
 import { livedIn } from './user-rows.ts'
 import { findUser } from './users.ts'
-import type { ReportCaller } from './visible-to.ts'
+import { type ReportCaller, visibleTo } from './visible-to.ts'
 
 /** What a user did in a period, in the words of get_user_activity_summary(), and day by day. */
 export interface UserActivity {
@@ -56,6 +56,7 @@ export async function userActivity(
                ${hasStatus(sql, 'live')} as live
         from ${sessionsWithLife(sql)}
         where session.user_id = ${userId}
+          and ${visibleTo(sql, caller, 'session.user_id')}
           and ${livedIn(sql, period)}
       )
       select count(*) as total_sessions, count(*) filter (where lived.live) as active_sessions,

@@ -156,11 +156,14 @@ export async function findUser(
            ${departmentOf(sql)} as department
     from (select ${userId}::uuid as user_id) as who
     left join archon_mcp_users as known on known.user_id = who.user_id
-    where ${visibleTo(sql, caller, 'who.user_id')}
-      and (
-        known.user_id is not null
-        or exists (select from archon_mcp_sessions as session where session.user_id = who.user_id)
-        or exists (select from archon_mcp_requests as call where call.user_id = who.user_id)
+    where (known.user_id is not null and ${visibleTo(sql, caller, 'known.user_id')})
+      or exists (
+        select from archon_mcp_sessions as session
+        where session.user_id = who.user_id and ${visibleTo(sql, caller, 'session.user_id')}
+      )
+      or exists (
+        select from archon_mcp_requests as call
+        where call.user_id = who.user_id and ${visibleTo(sql, caller, 'call.user_id')}
       )`
   return user ?? null
 }

@@ -75,7 +75,8 @@ describe('GET /clients: who sees what', () => {
     await api.sql`
       update archon_mcp_users set assigned_role = 'manager', assigned_department = 'research' where subject = 'bob'`
     expect(namesIn((await list('Bob')).clients)).toEqual(['Bob', 'Carl'])
-    expect(namesIn((await list('Mia')).clients)).toEqual(['Alice', 'Mia'])
+    // What Bob began in her department stays with Mia.
+    expect(namesIn((await list('Mia')).clients)).toEqual(['Alice', 'Bob', 'Mia'])
     await api.sql`
       update archon_mcp_users set assigned_role = null, assigned_department = null where subject = 'bob'`
     expect(namesIn((await list('Bob')).clients)).toEqual(['Bob'])

@@ -51,6 +51,7 @@ describe('GET /errors', () => {
       user_id: people.id('Alice'),
       user_email: 'alice@example.com',
       user_name: 'Alice',
+      department: 'sales',
       prompt_tokens: 0,
       completion_tokens: 0,
       total_tokens: 0,

@@ -35,7 +35,10 @@ const endOf = async (id: string) =>
   (await api.sql`select status, disconnect_reason from archon_mcp_sessions where session_id = ${id}`)[0]
 
 async function writeCalls(session_id: string, count: number, row: Record<string, unknown> = {}) {
+  const [session] = await api.sql`
+    select user_id, department from archon_mcp_sessions where session_id = ${session_id}`
   const calls = Array.from({ length: count }, () => ({
+    ...session,
     session_id,
     kind: 'mcp',
     method: 'tools/call',

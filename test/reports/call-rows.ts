@@ -33,12 +33,25 @@ export function usePeople(api: { readonly app: Hono }) {
   }
 }
 
-/** Writes calls as the ledger does; what a row does not say is that of a tool's call that has just succeeded. */
+/**
+ * Writes calls as the ledger does, with the department in which their user is; what a row does not say is that of a
+ * tool's call that has just succeeded.
+ */
 export async function writeCalls(sql: Sql, ...rows: Record<string, unknown>[]): Promise<string[]> {
   const ids: string[] = []
   for (const row of rows) {
     const request_id = crypto.randomUUID()
-    const call = { request_id, method: 'tools/call', kind: 'mcp', ...row }
+    const user = typeof row['user_id'] === 'string' ? row['user_id'] : null
+    const [known] = await sql<{ department: string | null }[]>`
+      select coalesce(assigned_department, claimed_department) as department
+      from archon_mcp_users where user_id = ${user}`
+    const call = {
+      request_id,
+      method: 'tools/call',
+      kind: 'mcp',
+      department: known?.department ?? null,
+      ...row,
+    }
     await sql`insert into archon_mcp_requests ${sql(call)}`
     ids.push(request_id)
   }

@@ -1,0 +1,368 @@
+-- Who sees what, by the database: the caller is whom the claims name that PostgREST, Supabase and our own reports set
+-- for a transaction (`request.jwt.claims`), with the role and the department of their row. Every policy and every
+-- report goes by the same function, archon_mcp_sees(). On Archon's three tables the policies wait for row-level
+-- security to be turned on (archon_mcp_enable_rls(), or `alter table … enable row level security`); on all others it
+-- is on from birth.
+
+-- migrate:up
+
+-- Whose things each role may see. A member sees their own; a manager besides what belongs to their department.
+create function archon_mcp_sees_everyone(p_role text) returns boolean
+language sql
+immutable
+parallel safe
+as $$
+  select p_role in ('finance', 'admin', 'service')
+$$;
+comment on function archon_mcp_sees_everyone is 'roles that see every user, session and sum';
+
+create function archon_mcp_sees_every_call(p_role text) returns boolean
+language sql
+immutable
+parallel safe
+as $$
+  select p_role in ('admin', 'service')
+$$;
+comment on function archon_mcp_sees_every_call is 'roles that read every single call; finance reads sums of them';
+
+create function archon_mcp_manages(p_role text, p_department text) returns text
+language sql
+immutable
+parallel safe
+as $$
+  select case p_role when 'manager' then p_department end
+$$;
+comment on function archon_mcp_manages is 'the department whose things a caller sees beside their own';
+
+-- The rule of who sees a row. Calls and sessions carry the department in which their user was when they began: so a
+-- manager sees what somebody did while a member of theirs, before they came and after they left nothing. Every
+-- argument stands once, so that Postgres puts the body in its place and finds the rows by index.
+create function archon_mcp_sees(
+  p_everyone boolean, p_user_id uuid, p_manages text, p_owner uuid, p_department text
+) returns boolean
+language sql
+immutable
+parallel safe
+as $$
+  select p_everyone or p_owner = p_user_id or p_department = p_manages
+$$;
+comment on function archon_mcp_sees is 'whether a caller sees a row: everybody''s, their own, or of the department they manage';
+
+create type archon_mcp_who as (
+  role text, user_id uuid, department text, everyone boolean, every_call boolean, manages text
+);
+comment on type archon_mcp_who is 'who asks, and what follows from it; all null for nobody';
+
+-- Who asks. All null for who is not known here, blocked or cut off, and for claims that cannot be read.
+create function archon_mcp_caller() returns archon_mcp_who
+language plpgsql
+stable
+parallel safe
+security definer
+as $$
+declare
+  -- Whoever defined this function is current_user in it.
+  v_login constant text := coalesce(nullif(current_setting('role'), 'none'), session_user);
+  v_text constant text := current_setting('request.jwt.claims', true);
+  v_claims json;
+  v_iat text;
+  v_who archon_mcp_who;
+begin
+  if pg_has_role(v_login, 'service_role', 'usage') or pg_has_role(v_login, current_user, 'usage') then
+    v_who.role := 'service';
+  else
+    -- No exception is caught: that takes a subtransaction, which a parallel plan does not allow before Postgres 17.
+    if coalesce(v_text, '') = '' then
+      return v_who;
+    elsif current_setting('server_version_num')::integer >= 160000 then
+      if not pg_input_is_valid(v_text, 'json') then
+        return v_who;
+      end if;
+    elsif v_text !~ '^\s*\{.*\}\s*$' then
+      return v_who;
+    end if;
+    v_claims := v_text;
+    v_iat := v_claims ->> 'iat';
+    select coalesce(known.assigned_role, known.claimed_role), known.user_id,
+           coalesce(known.assigned_department, known.claimed_department)
+    into v_who.role, v_who.user_id, v_who.department
+    from archon_mcp_users as known
+    where known.issuer = v_claims ->> 'iss'
+      and known.subject = v_claims ->> 'sub'
+      and known.blocked_at is null
+      -- As the ledger has it: a token that does not say when it was issued is refused once anything was revoked.
+      and (known.revoked_at is null
+        or known.revoked_at < case when v_iat ~ '^\d{1,12}(\.\d{1,9})?$' then to_timestamp(v_iat::double precision) end);
+  end if;
+  v_who.everyone := archon_mcp_sees_everyone(v_who.role);
+  v_who.every_call := archon_mcp_sees_every_call(v_who.role);
+  v_who.manages := archon_mcp_manages(v_who.role, v_who.department);
+  return v_who;
+end
+$$;
+comment on function archon_mcp_caller is 'who asks, by the claims of the transaction and the row that they name';
+
+-- Nobody's table, temporary ones included, takes the place of ours in what runs with the owner's rights.
+do $$
+begin
+  execute format('alter function archon_mcp_caller() set search_path = %I, pg_temp', current_schema());
+end
+$$;
+
+-- Policies that let signed-in users or anybody read Archon's tables. They would add to ours, since it takes only one
+-- to let a row pass: Archon's `using (true)`, and its `or user_id is null`. Kept here, and given back on the way down.
+create function archon_mcp_take_policies(p_tables text[]) returns void
+language plpgsql
+as $$
+declare
+  v_policy record;
+begin
+  for v_policy in
+    select policy.polname as name, class.relname as place,
+           format(
+             'create policy %1$I on %2$I as %3$s for %4$s to %5$s%6$s%7$s; comment on policy %1$I on %2$I is %8$L',
+             policy.polname, class.relname, case when policy.polpermissive then 'permissive' else 'restrictive' end,
+             case policy.polcmd
+               when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all'
+             end,
+             (
+               select string_agg(case role when 0 then 'public' else quote_ident(pg_get_userbyid(role)) end, ', ')
+               from unnest(policy.polroles) as role
+             ),
+             ' using (' || pg_get_expr(policy.polqual, policy.polrelid) || ')',
+             ' with check (' || pg_get_expr(policy.polwithcheck, policy.polrelid) || ')',
+             obj_description(policy.oid, 'pg_policy')
+           ) as definition
+    from pg_policy as policy
+    join pg_class as class on class.oid = policy.polrelid
+    where class.relnamespace = current_schema()::regnamespace
+      and class.relname = any (p_tables)
+      and policy.polpermissive
+      and policy.polname <> class.relname || '_caller'
+      and exists (
+        select from unnest(policy.polroles) as role
+        where role = 0 or pg_get_userbyid(role) in ('anon', 'authenticated')
+      )
+  loop
+    execute format('drop policy %I on %I', v_policy.name, v_policy.place);
+    insert into archon_mcp_adopted (kind, name, definition)
+    values ('policy', v_policy.place || '.' || v_policy.name, v_policy.definition)
+    on conflict (kind, name) do update set definition = excluded.definition;
+  end loop;
+end
+$$;
+select archon_mcp_take_policies(array(select name from archon_mcp_adopted where kind = 'table'));
+insert into archon_mcp_adopted (kind, name, definition)
+select 'row security', class.relname,
+       format('alter table %I %s row level security', class.relname, case when class.relrowsecurity then 'enable' else 'disable' end)
+from archon_mcp_adopted as adopted
+join pg_class as class on class.oid = to_regclass(adopted.name)
+where adopted.kind = 'table';
+
+-- The switch of Archon's three tables, for their owner.
+create function archon_mcp_enable_rls() returns void
+language plpgsql
+as $$
+begin
+  perform archon_mcp_take_policies(array['archon_mcp_sessions', 'archon_mcp_requests', 'archon_llm_pricing']);
+  alter table archon_mcp_sessions enable row level security;
+  alter table archon_mcp_requests enable row level security;
+  alter table archon_llm_pricing enable row level security;
+end
+$$;
+comment on function archon_mcp_enable_rls is 'turns row-level security on for sessions, requests and prices';
+
+create function archon_mcp_disable_rls() returns void
+language plpgsql
+as $$
+begin
+  alter table archon_mcp_sessions disable row level security;
+  alter table archon_mcp_requests disable row level security;
+  alter table archon_llm_pricing disable row level security;
+end
+$$;
+comment on function archon_mcp_disable_rls is 'turns it off: whoever may select then sees all';
+
+-- What a holder used of a budget that nobody needed yet, for who may see that budget.
+create function archon_mcp_seen_spent(
+  p_holder text, p_metric text, p_tools text[], p_models text[], p_from timestamptz, p_to timestamptz,
+  out used numeric, out held numeric, out excess numeric, out excess_calls bigint
+)
+language plpgsql
+stable
+security definer
+as $$
+declare
+  v_who constant archon_mcp_who := archon_mcp_caller();
+begin
+  if v_who.everyone
+    or p_holder = 'everyone' and v_who.user_id is not null
+    or p_holder = 'department ' || v_who.department
+    or exists (
+      select from archon_mcp_users as known
+      where p_holder = 'user ' || known.user_id
+        and archon_mcp_sees(
+          v_who.everyone, v_who.user_id, v_who.manages,
+          known.user_id, coalesce(known.assigned_department, known.claimed_department)
+        )
+    )
+  then
+    select spent.* into used, held, excess, excess_calls
+    from archon_mcp_spent(p_holder, p_metric, p_tools, p_models, p_from, p_to) as spent;
+  end if;
+end
+$$;
+do $$
+begin
+  execute format(
+    'alter function archon_mcp_seen_spent(text, text, text[], text[], timestamptz, timestamptz) set search_path = %I, pg_temp',
+    current_schema()
+  );
+end
+$$;
+
+do $$
+declare
+  v_routine regprocedure;
+  v_name text;
+begin
+  for v_routine, v_name in
+    select oid::regprocedure, proname from pg_proc
+    where pronamespace = current_schema()::regnamespace
+      and proname in (
+        'archon_mcp_sees_everyone', 'archon_mcp_sees_every_call', 'archon_mcp_manages', 'archon_mcp_sees',
+        'archon_mcp_caller', 'archon_mcp_take_policies', 'archon_mcp_enable_rls', 'archon_mcp_disable_rls',
+        'archon_mcp_seen_spent'
+      )
+  loop
+    execute format('revoke all on function %s from public, anon, authenticated, service_role', v_routine);
+    if v_name not in ('archon_mcp_take_policies', 'archon_mcp_enable_rls', 'archon_mcp_disable_rls') then
+      execute format('grant execute on function %s to authenticated, service_role', v_routine);
+    end if;
+  end loop;
+
+  -- What reports ask beside tables.
+  for v_routine in
+    select oid::regprocedure from pg_proc
+    where pronamespace = current_schema()::regnamespace
+      and proname in (
+        'archon_mcp_instant', 'archon_mcp_window', 'archon_mcp_window_start', 'archon_mcp_quotas_of',
+        'get_user_sessions', 'get_user_activity_summary', 'get_active_mcp_clients', 'get_disconnected_sessions',
+        'get_mcp_usage_summary', 'get_mcp_usage_by_tool'
+      )
+  loop
+    execute format('grant execute on function %s to authenticated', v_routine);
+  end loop;
+end
+$$;
+grant select on archon_mcp_user_stats, archon_mcp_session_stats to authenticated;
+
+-- The policies. `(select …)` is asked once for a query, and not for each row.
+do $$
+declare
+  v_everyone constant text := '(select (archon_mcp_caller()).everyone)';
+  v_every_call constant text := '(select (archon_mcp_caller()).every_call)';
+  v_user_id constant text := '(select (archon_mcp_caller()).user_id)';
+  v_known constant text := '(select (archon_mcp_caller()).role) is not null';
+  -- Those whom the caller sees: this policy's own table is the one of users.
+  v_seen_user constant text := 'in (select known.user_id from archon_mcp_users as known)';
+  v_sees constant text := format(
+    'archon_mcp_sees(%%s, %s, (select (archon_mcp_caller()).manages), %%s, %%s)', v_user_id
+  );
+  v_table text;
+  v_seen text;
+begin
+  for v_table, v_seen in
+    values
+      ('archon_mcp_users',
+        format(v_sees, v_everyone, 'user_id', 'coalesce(assigned_department, claimed_department)')),
+      ('archon_mcp_memberships', format(v_sees, v_everyone, 'user_id', 'department')),
+      ('archon_mcp_sessions', format(v_sees, v_everyone, 'user_id', 'department')),
+      ('archon_mcp_requests', format(v_sees, v_every_call, 'user_id', 'department')),
+      ('archon_mcp_usage', v_everyone || format(
+        ' or exists (select from archon_mcp_requests as call where call.request_id = archon_mcp_usage.request_id and %s)',
+        format(v_sees, v_every_call, 'call.user_id', 'call.department')
+      )),
+      ('archon_llm_pricing', v_known),
+      ('archon_mcp_tool_prices', v_known),
+      ('archon_mcp_rerates', v_everyone),
+      -- Limits that hold anybody are no secret; those of one alone are for whoever may see that one, and a
+      -- department's for its members.
+      ('archon_mcp_quotas', v_everyone || format(
+        ' or (%s and case scope
+           when ''user'' then subject in (select known.user_id::text from archon_mcp_users as known)
+           when ''department'' then subject = (select (archon_mcp_caller()).department)
+           else true
+         end)', v_known
+      )),
+      ('archon_mcp_budgets', v_everyone || format(
+        ' or (%s and (holder = ''everyone'' or holder = ''department '' || (select (archon_mcp_caller()).department)
+           or holder in (select ''user '' || known.user_id from archon_mcp_users as known)))', v_known
+      )),
+      ('archon_mcp_refusals', v_everyone || ' or user_id ' || v_seen_user),
+      ('archon_mcp_repairs', v_everyone),
+      -- All that a user ever did, in whatever department.
+      ('archon_mcp_user_totals', format(v_sees, v_everyone, 'user_id', 'null')),
+      ('archon_mcp_session_totals', v_everyone || format(
+        ' or exists (select from archon_mcp_sessions as session
+           where session.session_id = archon_mcp_session_totals.session_id and %s)',
+        format(v_sees, v_everyone, 'session.user_id', 'session.department')
+      )),
+      ('archon_mcp_user_days', format(v_sees, v_everyone, 'user_id', 'department')),
+      ('archon_mcp_quarters', format(v_sees, v_everyone, 'null', 'department')),
+      ('archon_mcp_tool_days', format(v_sees, v_everyone, 'null', 'department')),
+      ('archon_mcp_duration_days', format(v_sees, v_everyone, 'null', 'department')),
+      ('archon_mcp_watermark', v_known),
+      ('archon_mcp_rebuilds', v_everyone),
+      ('archon_mcp_audit', v_every_call)
+  loop
+    execute format('create policy %I on %I for select to authenticated using (%s)', v_table || '_caller', v_table, v_seen);
+    execute format('grant select on %I to authenticated', v_table);
+  end loop;
+end
+$$;
+
+-- migrate:down
+do $$
+declare
+  v_table text;
+  v_routine regprocedure;
+  v_definition text;
+begin
+  for v_table in
+    select class.relname
+    from pg_policy as policy
+    join pg_class as class on class.oid = policy.polrelid
+    where class.relnamespace = current_schema()::regnamespace
+      and policy.polname = class.relname || '_caller'
+  loop
+    execute format('drop policy %I on %I', v_table || '_caller', v_table);
+    execute format('revoke select on %I from authenticated', v_table);
+  end loop;
+  for v_routine in
+    select oid::regprocedure from pg_proc
+    where pronamespace = current_schema()::regnamespace
+      and proname in (
+        'archon_mcp_instant', 'archon_mcp_window', 'archon_mcp_window_start', 'archon_mcp_quotas_of',
+        'get_user_sessions', 'get_user_activity_summary', 'get_active_mcp_clients', 'get_disconnected_sessions',
+        'get_mcp_usage_summary', 'get_mcp_usage_by_tool'
+      )
+  loop
+    execute format('revoke execute on function %s from authenticated', v_routine);
+  end loop;
+  for v_definition in delete from archon_mcp_adopted where kind in ('policy', 'row security') returning definition loop
+    execute v_definition;
+  end loop;
+end
+$$;
+revoke select on archon_mcp_user_stats, archon_mcp_session_stats from authenticated;
+drop function archon_mcp_seen_spent;
+drop function archon_mcp_disable_rls;
+drop function archon_mcp_enable_rls;
+drop function archon_mcp_take_policies;
+drop function archon_mcp_caller;
+drop type archon_mcp_who;
+drop function archon_mcp_sees;
+drop function archon_mcp_manages;
+drop function archon_mcp_sees_every_call;
+drop function archon_mcp_sees_everyone;
