@@ -16,6 +16,7 @@ export const callsQuery = {
   session_id: uuid.optional(),
   user_id: uuid.optional(),
   tool: label.optional(),
+  kind: z.enum(['mcp', 'api']).optional(),
   ...periodQuery,
 }
 
@@ -24,9 +25,9 @@ const FIRST = new Date(0)
 /** The same as reports take it; `period` is left out for all time. */
 export async function readCallsFilter(
   sql: Queryable,
-  { session_id, user_id, tool, ...when }: z.output<z.ZodObject<typeof callsQuery>>,
+  { session_id, user_id, tool, kind, ...when }: z.output<z.ZodObject<typeof callsQuery>>,
 ): Promise<{ filter: CallsFilter; period: Period | undefined } | { fault: QueryFault }> {
-  const filter = { sessionId: session_id, userId: user_id, tool }
+  const filter = { sessionId: session_id, userId: user_id, tool, kind }
   if (when.from === undefined && when.to === undefined) return { filter, period: undefined }
   const read = await readPeriod(sql, when, FIRST)
   return 'fault' in read ? read : { filter: { ...filter, period: read.period }, period: read.period }

@@ -17,7 +17,7 @@ export interface QuotaRule {
    * @default nothing
    */
   estimate?: Partial<Estimate>
-  /** By the name of the tool. */
+  /** By the name of the tool; of an API by the route, such as `GET /reports/:id`. */
   tools?: Record<string, ToolRule>
 }
 

@@ -31,8 +31,9 @@ export interface CallsFilter {
   search?: string | undefined
   sessionId?: string | undefined
   userId?: string | undefined
-  /** A tool, or the method of calls without one. */
+  /** A tool, or the method of calls without one; of an API the route. */
   tool?: string | undefined
+  kind?: 'mcp' | 'api' | undefined
   /** Left out for all time. */
   period?: Pick<Period, 'start' | 'end'> | undefined
 }
@@ -58,13 +59,14 @@ const contains = (sql: Queryable, search: string) => sql`
 
 /** The condition that a call has ended, may be read by the caller and matches; over callsWithUser(). */
 export function matches(sql: Queryable, caller: ReportCaller, filter: CallsFilter) {
-  const { search, sessionId, userId, tool, period } = filter
+  const { search, sessionId, userId, tool, kind, period } = filter
   return sql`
     ${callsVisibleTo(sql, caller, 'call.user_id')}
     and call.status <> 'open'
     ${sessionId === undefined ? sql`` : sql`and call.session_id = ${sessionId}`}
     ${userId === undefined ? sql`` : sql`and call.user_id = ${userId}`}
     ${tool === undefined ? sql`` : sql`and ${isForTool(sql, tool)}`}
+    ${kind === undefined ? sql`` : sql`and coalesce(call.kind, 'mcp') = ${kind}`}
     ${
       period === undefined
         ? sql``

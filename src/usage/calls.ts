@@ -1,4 +1,5 @@
 import type { Context } from 'hono'
+import { matchedRoutes } from 'hono/route'
 import { newCallId } from '../ledger/call-id.ts'
 import type { CallToOpen, Estimate } from '../ledger/types.ts'
 import type { RequestId } from '../mcp/json-rpc.ts'
@@ -41,19 +42,24 @@ export const callsOf = (
     }
   })
 
+/** What a route is for: a pattern such as `GET /reports/:id`, and never the path itself, which names things. */
+function routeOf(c: Context): string {
+  const routes = matchedRoutes(c)
+  // Middleware counts as a route for all methods.
+  const route = routes.findLast(({ method }) => method !== 'ALL') ?? routes.at(-1)
+  return `${c.req.method} ${route?.path ?? '/*'}`
+}
+
 /** The call that an HTTP request is. */
-export const apiCall = (
+export function apiCall(
   c: Context,
   holdSeconds = DEFAULT_HOLD_SECONDS,
   expect: Expect = () => ({}),
-): MeteredCall => ({
-  call: {
-    id: newCallId(),
-    method: `${c.req.method} ${c.req.path}`,
-    tool: null,
-    kind: 'api',
-    holdSeconds,
-    ...expect(null),
-  },
-  rpcId: null,
-})
+): MeteredCall {
+  const { method } = c.req
+  const tool = routeOf(c)
+  return {
+    call: { id: newCallId(), method, tool, kind: 'api', holdSeconds, ...expect(tool) },
+    rpcId: null,
+  }
+}

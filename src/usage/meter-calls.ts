@@ -48,7 +48,7 @@ export async function meterCalls(
         const reported = collector.lines(rpcId, metered === reporter)
         const usage = reported.length > 0 ? reported : (outcome.usage ?? [])
         const counted =
-          usage.length > 0 || call.tool === null || outcome.round === true
+          usage.length > 0 || call.tool === null || call.kind === 'api' || outcome.round === true
             ? undefined
             : countCall(countTokens, metered.arguments, result)
         return ledgerOf(sql).close({ id: call.id, durationMs, sessionId, bytes, ...outcome, usage, counted })

@@ -12,7 +12,11 @@ import { isMetered, meterCalls, sessionOf } from './meter-calls.ts'
 export interface MeterOptions {
   /** The pool (Node, Bun), or the client of a request (Workers). */
   sql: SqlSource
-  /** `mcp`: each JSON-RPC request of a POST is a call. `api`: the HTTP request is. @default 'mcp' */
+  /**
+   * `mcp`: each JSON-RPC request of a POST is a call. `api`: the HTTP request is, recorded by its method and, as its
+   * tool, by the pattern of its route, such as `GET /reports/:id`.
+   * @default 'mcp'
+   */
   kind?: 'mcp' | 'api'
   /** Seconds after which a call that never ends is closed as a timeout. @default 300 */
   holdSeconds?: number

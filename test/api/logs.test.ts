@@ -20,7 +20,14 @@ beforeAll(async () => {
     { tool_name: 'a%b', user_id: alice, timestamp: ago(20), status: 'timeout', duration_ms: 5 },
     { tool_name: 'axb', user_id: alice, timestamp: ago(30), status: 'error', error_message: 'Disk\\FULL_1' },
     { tool_name: 'open', user_id: alice, timestamp: ago(35), status: 'open' },
-    { tool_name: 'write', user_id: carl, timestamp: ago(40), cost: '0.0000000001', prompt_tokens: 2 },
+    {
+      kind: 'api',
+      tool_name: 'write',
+      user_id: carl,
+      timestamp: ago(40),
+      cost: '0.0000000001',
+      prompt_tokens: 2,
+    },
     { tool_name: 'of Fin', user_id: fin, timestamp: ago(50) },
     { kind: null, tool_name: 'of Zoë', session_id: archons, timestamp: ago(60), estimated_cost: '0.0105' },
     { kind: null, method: 'tools/list', session_id: nobodys, timestamp: ago(70), prompt_tokens: null },
@@ -135,6 +142,9 @@ describe('GET /logs', () => {
     { who: 'Ada', query: 'user_id=Alice&tool=axb', sees: 'axb' },
     { who: 'Ada', query: 'session_id=archons', sees: 'of Zoë' },
     { who: 'Ada', query: 'tool=tools/list', sees: 'tools/list' },
+    { who: 'Ada', query: 'kind=api', sees: 'write' },
+    { who: 'Alice', query: 'kind=api', sees: '' },
+    { who: 'Ada', query: 'kind=mcp', sees: EVERY.replace(' write,', '') },
     { who: 'Fin', query: 'user_id=Alice', sees: '' },
     { who: 'Ada', query: 'from=2020-01-01&timezone=Asia/Kathmandu', sees: EVERY },
     { who: 'Ada', query: 'to=2020-01-01', sees: '' },
@@ -197,7 +207,16 @@ describe('GET /logs: pages', () => {
     await api.sql`delete from archon_mcp_requests where user_id = ${user_id}`
   })
 
-  const wrong = ['limit=0', 'limit=1001', 'level=fatal', 'offset=-1', 'offset=', 'session_id=x', 'tool=']
+  const wrong = [
+    'limit=0',
+    'limit=1001',
+    'level=fatal',
+    'offset=-1',
+    'offset=',
+    'session_id=x',
+    'tool=',
+    'kind=x',
+  ]
   it.each([...wrong, 'cursor=x', 'format=xml', 'search=%00', 'from=soon', `search=${'x'.repeat(256)}`])(
     'answers 400 to %s',
     async (query) => {

@@ -96,12 +96,12 @@ describe('quota() alone on a REST route', () => {
 
   it('records the request as a call, and charges what the handler reports', async () => {
     const id = await putQuota(database.sql, { metric: 'tokens', limit: 1000, window: 'total' })
-    const app = restApp({ estimate: { tokens: 100 } }, (c) => {
+    const app = restApp({ tools: { 'GET /reports/:id': { estimate: { tokens: 100 } } } }, (c) => {
       usageOf(c).add({ model: 'm', promptTokens: 120, completionTokens: 30, cost: '0.25' })
       return c.text('a report')
     })
     expect(await (await get(app, 'Payer', '/reports/7')).text()).toBe('a report')
-    const call = { kind: 'api', method: 'GET /reports/7', tool: null, status: 'success', counted: true }
+    const call = { kind: 'api', method: 'GET', tool: 'GET /reports/:id', status: 'success', counted: true }
     expect(await callsOf('Payer')).toEqual([{ ...call, reserved: 100, tokens: 150, cost: '0.25' }])
     expect(await budgetsOf(database.sql, id)).toMatchObject([
       { holder: 'everyone', used: '150', held: '0', excess: '50', excess_calls: 1 },

@@ -13,24 +13,25 @@ beforeAll(async () => {
 afterAll(() => database[Symbol.asyncDispose]())
 
 /** The row that one request to an API leaves. */
-async function rowOf(method: string, path: string, handler: Handler) {
+async function rowOf(method: string, id: string, handler: Handler, sent = method) {
   const app = new Hono()
     .use(userContext({ ...optionsFor(database.sql), refuse: 'problem' }))
     .use(meter({ sql: database.sql, kind: 'api' }))
-    .all('*', handler)
+    .on(method, '/things/:id', handler)
   app.onError((_error, c) => c.text('', 500))
   const headers = { authorization: `Bearer ${await tokenFor('Alice')}` }
-  const response = await app.request(path, { method, headers })
+  const response = await app.request(`/things/${id}`, { method: sent, headers })
   await response.text().catch(() => {})
   await ledgerOf(database.sql).drained()
   const rows = await database.owner`
     select kind, method, tool_name, status, error_message as error, email
-    from archon_mcp_requests join archon_mcp_users using (user_id) where method like ${`% ${path}`}`
+    from archon_mcp_requests join archon_mcp_users using (user_id)`
+  await database.owner`delete from archon_mcp_requests`
   return { response, rows: [...rows] }
 }
 
 describe('a request of any other route', () => {
-  const alice = { kind: 'api', tool_name: null, email: 'alice@example.com' }
+  const alice = { kind: 'api', email: 'alice@example.com' }
   const cases: { name: string; method?: string; handler: Handler; status: string; error: string | null }[] = [
     { name: 'ok', handler: (c) => c.json({}), status: 'success', error: null },
     { name: 'text', handler: (c) => c.text('hello'), status: 'success', error: null },
@@ -62,23 +63,73 @@ describe('a request of any other route', () => {
   ]
   for (const { name, method = 'GET', handler, status, error } of cases) {
     it(`${name} is one call of kind api: ${status}`, async () => {
-      const { rows } = await rowOf(method, `/${name}`, handler)
-      expect(rows).toEqual([{ ...alice, method: `${method} /${name}`, status, error }])
+      const { rows } = await rowOf(method, name, handler)
+      expect(rows).toEqual([{ ...alice, method, tool_name: `${method} /things/:id`, status, error }])
     })
   }
 
   it('with HEAD, whose body nobody reads, is closed too', async () => {
-    const { rows } = await rowOf('HEAD', '/head', (c) => c.text('hello'))
-    expect(rows).toMatchObject([{ method: 'HEAD /head', status: 'success' }])
+    const { rows } = await rowOf('GET', 'head', (c) => c.text('hello'), 'HEAD')
+    expect(rows).toMatchObject([{ method: 'HEAD', tool_name: 'HEAD /things/:id', status: 'success' }])
   })
 
   it('by a user who is blocked is refused with a problem, and leaves no row', async () => {
-    await rowOf('GET', '/first', (c) => c.text('hello'))
+    await rowOf('GET', 'first', (c) => c.text('hello'))
     await database.owner`update archon_mcp_users set blocked_at = now()`
-    const { response, rows } = await rowOf('GET', '/blocked', (c) => c.text('hello'))
+    const { response, rows } = await rowOf('GET', 'blocked', (c) => c.text('hello'))
     await database.owner`update archon_mcp_users set blocked_at = null`
     expect(response.status).toBe(403)
     expect(response.headers.get('content-type')).toBe('application/problem+json')
     expect(rows).toEqual([])
+  })
+})
+
+describe('the route of a request', () => {
+  const cases: { name: string; app: (app: Hono) => Hono; path: string; tool: string }[] = [
+    {
+      name: 'is its pattern',
+      app: (app) => app.get('/users/:id', (c) => c.text('')),
+      path: '/users/7',
+      tool: 'GET /users/:id',
+    },
+    {
+      name: 'is that of the whole app, below others',
+      app: (app) =>
+        app.route(
+          '/v1',
+          new Hono().get('/users/:id', (c) => c.text('')),
+        ),
+      path: '/v1/users/7',
+      tool: 'GET /v1/users/:id',
+    },
+    {
+      name: 'is the handler, and no middleware after it',
+      app: (app) => app.get('/users/:id', (c) => c.text('')).use('/users/*', (_c, next) => next()),
+      path: '/users/7',
+      tool: 'GET /users/:id',
+    },
+    {
+      name: 'that is for all methods is told with the one that came',
+      app: (app) => app.all('/any', (c) => c.text('')),
+      path: '/any',
+      tool: 'GET /any',
+    },
+    {
+      name: 'that nobody handles is where it was metered, and no path',
+      app: (app) => app,
+      path: '/users/7',
+      tool: 'GET /*',
+    },
+  ]
+  it.each(cases)('$name', async ({ app, path, tool }) => {
+    const metered = new Hono()
+      .use(userContext({ ...optionsFor(database.sql), refuse: 'problem' }))
+      .use(meter({ sql: database.sql, kind: 'api' }))
+    const headers = { authorization: `Bearer ${await tokenFor('Alice')}` }
+    await (await app(metered as unknown as Hono).request(path, { headers })).text()
+    await ledgerOf(database.sql).drained()
+    const rows = await database.owner`select method, tool_name from archon_mcp_requests`
+    await database.owner`delete from archon_mcp_requests`
+    expect([...rows]).toEqual([{ method: 'GET', tool_name: tool }])
   })
 })
