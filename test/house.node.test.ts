@@ -318,7 +318,7 @@ describe('the house', () => {
     expect(houseFaults(new Map(files.map((file) => [file, read(`src/${file}`)])), DECLARED)).toEqual([])
   })
 
-  it('has four dependencies, four more for pages and files, and a price book beside its one peer', () => {
+  it('has four dependencies, four more for pages and files, and a price book and a tokenizer beside its one peer', () => {
     expect(namesOf('dependencies')).toEqual([
       '@hono/zod-validator',
       'csv-stringify',
@@ -329,7 +329,7 @@ describe('the house', () => {
       'postgres',
       'zod',
     ])
-    expect(namesOf('peerDependencies')).toEqual(['@pydantic/genai-prices', 'hono'])
+    expect(namesOf('peerDependencies')).toEqual(['@pydantic/genai-prices', 'gpt-tokenizer', 'hono'])
   })
 
   it('records no registry address in the lock, so that any mirror will do', () => {

@@ -17,8 +17,8 @@ const packageJson = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
   dependencies: Record<string, string>
 }
 /** What is exported under a path of its own, as `mcp-user-context/migrate` is. */
-const FURTHER = ['db/migrate.ts', 'dashboard/dashboard.ts']
-const BESIDE = ['hono', '@hono/node-server', '@modelcontextprotocol/server', '@types/node']
+const FURTHER = ['db/migrate.ts', 'dashboard/dashboard.ts', 'usage/gpt-tokenizer.ts']
+const BESIDE = ['hono', 'gpt-tokenizer', '@hono/node-server', '@modelcontextprotocol/server', '@types/node']
 
 /** A folder in which the tarball is installed: it sees what it declares and what README installs, and nothing else. */
 let folder: string
@@ -85,16 +85,18 @@ describe('the package', () => {
 
   it('type-checks the example of every public name', async () => {
     const examples = publicExamples()
-    expect(examples.map(({ name }) => name)).toContain('mcpUserContext')
+    const documented = examples.map(({ name }) => name)
+    expect(documented).toEqual(expect.arrayContaining(['mcpUserContext', 'migrate', 'countGptTokens']))
     const names = [...new Set(examples.map(({ name }) => name)), 'userContext', 'serveMcp', 'mcpUserContext']
     const blocks = examples.map(({ name, code }) => `  // ${name}\n  async () => {\n${code}\n  },`)
     const file = `
       import { createMcpHandler, type McpServer } from '@modelcontextprotocol/server'
       import { Hono } from 'hono'
-      import { ${[...new Set(names)].filter((name) => name !== 'migrate' && name !== 'dashboard').join(', ')} } from 'mcp-user-context'
+      import { ${[...new Set(names)].filter((name) => !['migrate', 'dashboard', 'countGptTokens'].includes(name)).join(', ')} } from 'mcp-user-context'
       import type { McpHandler, McpUserContextOptions, Sql } from 'mcp-user-context'
       import { dashboard } from 'mcp-user-context/dashboard'
       import { migrate } from 'mcp-user-context/migrate'
+      import { countGptTokens } from 'mcp-user-context/gpt-tokenizer'
       declare const app: Hono, sql: Sql, options: McpUserContextOptions, handler: McpHandler
       declare const secret: string, issuer: string, resource: string, makeServer: () => McpServer
       export const used = [Hono, createMcpHandler, dashboard, migrate, userContext, serveMcp, mcpUserContext, () => [app, sql, options, handler, secret, issuer, resource, makeServer]]
