@@ -66,7 +66,9 @@ type Row = { id: string; email: string | null; name: string | null; department: 
 function tellTools(c: Context, row: Row | null, sessionId: string | null): void {
   const auth = c.get('auth') as UserVariables['auth']
   const user = c.get('user') as UserVariables['user']
-  const known = user === null || row === null ? user : { ...user, ...row, role: row.role as Role }
+  // Where names are not stored, the token's are told.
+  const named = { email: row?.email ?? user?.email ?? null, name: row?.name ?? user?.name ?? null }
+  const known = user === null || row === null ? user : { ...user, ...row, ...named, role: row.role as Role }
   c.set('user', known)
   if (auth === undefined) return
   const extra = { ...auth.extra, user: known, ...(sessionId === null ? {} : { sessionId }) }

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { tokenFaults } from './auth/token-options.ts'
 import { doctorCommand } from './cli-doctor.ts'
+import { eraseCommand, retentionCommand } from './cli-personal.ts'
 import { pricesCommand } from './cli-prices.ts'
 import { quotaCommand } from './cli-quota.ts'
 import { parse, refuseMore, say, UsageError, variable, withDatabase } from './cli-run.ts'
@@ -42,6 +43,9 @@ const USAGE = `Usage: mcp-user-context COMMAND
                                  price recorded calls anew, up to and not with the second day, on the record
   users import FILE [--dry-run]  where users belong from now on, from a CSV file with the columns department, perhaps role,
                                  and user_id, or email, or issuer and subject; all or nothing
+  erase USER [--dry-run]         forgets a person, while the sums stay; USER is an id
+  retention [--calls DAYS] [--sessions DAYS] [--errors DAYS] [--audit DAYS] [--names on|off]
+                                 for how long data is kept, and sets it; DAYS may be "forever"
   sample remove                  takes the trial's sample users away, with all that is theirs
   doctor                         what will bite a server with this environment: configuration, database and keys
   doctor --ledger [--fix]        whether every budget agrees with its calls; --fix sets right what does not
@@ -128,6 +132,8 @@ const COMMANDS: Record<string, (args: string[]) => Promise<void>> = {
   users: usersCommand,
   sample: sampleCommand,
   doctor: doctorCommand,
+  erase: eraseCommand,
+  retention: retentionCommand,
 }
 
 async function main([command = '', ...args]: string[]): Promise<void> {

@@ -8,6 +8,7 @@ import { isOutage } from './db/outage.ts'
 import { assertMigrated } from './db/schema-version.ts'
 import { ledgerOf } from './ledger/ledger.ts'
 import { serveMcp } from './mcp/serve-mcp.ts'
+import { keepRetention } from './personal-data/retention.ts'
 import { createSessionManager } from './sessions/session-manager.ts'
 import { TrialInUse } from './trial/owner.ts'
 import { trialGuide, type TrialParts, trialParts } from './trial/parts.ts'
@@ -80,9 +81,8 @@ async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
     })
 
     const sweep = (): void => {
-      createSessionManager(sql)
-        .sweep()
-        .catch((error: unknown) => console.error(`mcp-user-context: sweep: ${messageOf(error)}`))
+      createSessionManager(sql).sweep().catch(tellSweep)
+      keepRetention(sql).catch(tellSweep)
     }
     sweep()
     const sweeper = setInterval(sweep, SWEEP_INTERVAL_MS)
@@ -106,6 +106,8 @@ async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+const tellSweep = (error: unknown): void => console.error(`mcp-user-context: sweep: ${messageOf(error)}`)
 
 /** What to do about the errors that people meet at the start. */
 function remedyOf(error: unknown): string {

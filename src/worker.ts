@@ -5,6 +5,7 @@ import { ConfigError, readConfig } from './config.ts'
 import { connect, type Sql } from './db/client.ts'
 import { problem } from './errors.ts'
 import { serveMcp } from './mcp/serve-mcp.ts'
+import { keepRetention } from './personal-data/retention.ts'
 import { createSessionManager } from './sessions/session-manager.ts'
 import { sampleTools } from './trial/tools.ts'
 
@@ -69,6 +70,9 @@ export default {
   },
 
   async scheduled(_controller: ScheduledController, env: WorkerEnv): Promise<void> {
-    await createSessionManager(openClient(env)).sweep()
+    const sql = openClient(env)
+    await createSessionManager(sql).sweep()
+    // In slices: what is left is the next minute's.
+    await keepRetention(sql, { steps: 5 })
   },
 }

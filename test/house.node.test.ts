@@ -10,12 +10,13 @@ const CLI = [
   'cli-prices.ts',
   'cli-doctor.ts',
   'cli-checkup.ts',
+  'cli-personal.ts',
   'cli-users.ts',
   'cli-csv.ts',
   'checkup.ts',
 ]
 const ENTRIES = ['node.ts', 'bun.ts', 'worker.ts', ...CLI, 'server.ts']
-const MIDDLE = ['auth', 'sessions', 'limits', 'usage']
+const MIDDLE = ['auth', 'sessions', 'limits', 'usage', 'personal-data']
 const SHARED = [
   'mcp',
   'db',
@@ -35,7 +36,7 @@ const HOUSE = [
   'dashboard',
   ...SHARED,
   'as-caller.ts',
-  'csv-response.ts',
+  'file-response.ts',
 ]
 const ROOTS = [
   'index.ts',
@@ -68,9 +69,9 @@ const MAY_IMPORT: Record<string, string[]> = {
   'as-caller.ts': ['db', 'variables.ts', 'audit.ts', 'reports (types)'],
   ...Object.fromEntries(MIDDLE.map((folder) => [folder, ['ledger', ...SHARED]])),
   reports: ['db (types)'],
-  'csv-response.ts': [],
-  api: ['reports', ...MIDDLE, ...SHARED, 'as-caller.ts', 'csv-response.ts', 'version.ts'],
-  dashboard: ['reports', ...MIDDLE, ...SHARED, 'as-caller.ts', 'csv-response.ts'],
+  'file-response.ts': [],
+  api: ['reports', ...MIDDLE, ...SHARED, 'as-caller.ts', 'file-response.ts', 'version.ts'],
+  dashboard: ['reports', ...MIDDLE, ...SHARED, 'as-caller.ts', 'file-response.ts'],
   ...Object.fromEntries(ROOTS.map((root) => [root, [...HOUSE, ...ROOTS]])),
   ...Object.fromEntries([...ENTRIES, 'trial'].map((top) => [top, [...HOUSE, ...ROOTS, ...ENTRIES, 'trial']])),
 }

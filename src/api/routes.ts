@@ -8,6 +8,7 @@ import { logs } from './logs.ts'
 import { me } from './me.ts'
 import { pricing } from './pricing.ts'
 import { quotas } from './quotas.ts'
+import { personalData } from './personal-data.ts'
 import type { Route } from './route.ts'
 import { sessions } from './sessions.ts'
 import { usage } from './usage.ts'
@@ -23,6 +24,7 @@ export const ROUTES: readonly Route[] = [
   ...clients,
   ...sessions,
   ...users,
+  ...personalData,
   ...usage,
   ...analytics,
   ...errors,

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest'
-import { csvResponse } from '../../src/csv-response.ts'
+import { csvResponse } from '../../src/file-response.ts'
 import { parseTable } from '../support/csv.ts'
 import { ago, send, useApi, userId, userToken, writeSession } from './support.ts'
 

@@ -1,5 +1,5 @@
 import { type Context, Hono } from 'hono'
-import { csvResponse } from '../../csv-response.ts'
+import { csvResponse } from '../../file-response.ts'
 import type { Queryable, SqlSource } from '../../db/client.ts'
 import { choicesFor } from '../../reports/choices.ts'
 import { costLines } from '../../reports/cost-csv.ts'
