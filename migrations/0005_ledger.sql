@@ -490,7 +490,7 @@ $$;
 --       c_prompt_tokens and c_completion_tokens: as texts were counted, for when nothing was reported)
 --   l_  what those used, by model (l_call counts into c_; l_cost null: as the model is priced)
 --   f_  refusals that the instance remembered and gave by itself
---   u_  callers, each once
+--   u_  callers, each once (u_role null: by an access token of ours, which says nothing new of its user)
 --   r_  requests that wait (r_caller counts into u_, null for nobody; r_rate_calls: calls that are limited but not
 --       opened, of r_rate_key or of the user; r_rates and r_budgets: what administrators set is judged, not only counted)
 --   o_  the calls of those requests (o_request counts into r_)
@@ -505,7 +505,7 @@ create function archon_mcp_ledger(
   f_quarter timestamptz[], f_user uuid[], f_code text[], f_quota uuid[], f_calls bigint[],
   u_issuer text[], u_subject text[], u_first_id uuid[], u_fallback_id uuid[],
   u_email text[], u_name text[], u_department text[], u_role text[], u_claims_at timestamptz[],
-  r_caller integer[], r_issued_at timestamptz[], r_session uuid[], r_derived_key text[], r_client text[],
+  r_caller integer[], r_issued_at timestamptz[], r_access_token uuid[], r_session uuid[], r_derived_key text[], r_client text[],
   r_recorded_session uuid[], r_timeout_seconds integer[],
   r_idle_after_seconds integer[], r_max_sessions integer[], r_max_in_flight integer[],
   r_rate_limit integer[], r_rate_window_seconds integer[], r_rate_burst integer[], r_rate_per text[],
@@ -716,7 +716,10 @@ begin
              )
       into v_user
       from unnest(u_issuer, u_subject) with ordinality as seen (issuer, subject, place);
-      exit when array_position(v_user, null) is null;
+      -- Whom an access token names is not made: they were there when it was.
+      exit when array_position(v_user, null) is null or not exists (
+        select from unnest(v_user, u_role) as seen (user_id, role) where seen.user_id is null and seen.role is not null
+      );
       -- Both ids are somebody else's: such a caller is refused, and never taken for nobody.
       if attempt = 3 then
         raise exception 'a user could not be made: both ids are taken';
@@ -729,6 +732,7 @@ begin
         v_user, u_issuer, u_subject, u_first_id, u_fallback_id, u_email, u_name, u_department, u_role, u_claims_at
       ) as seen (user_id, issuer, subject, first_id, fallback_id, email, name, department, role, claims_at)
       where seen.user_id is null
+        and seen.role is not null
       order by seen.issuer, seen.subject
       on conflict do nothing;
     end loop;
@@ -742,7 +746,8 @@ begin
     cross join lateral (
       select * from archon_mcp_users as known where known.user_id = seen.user_id offset 0
     ) as known
-    where coalesce(seen.claims_at, v_now) >= coalesce(known.claims_at, '-infinity')
+    where seen.role is not null
+      and coalesce(seen.claims_at, v_now) >= coalesce(known.claims_at, '-infinity')
       and (known.email, known.name, known.claimed_department, known.claimed_role,
            greatest(known.claims_at, seen.claims_at)) is distinct from
           (coalesce(seen.email, known.email), coalesce(seen.name, known.name), seen.department, seen.role,
@@ -762,6 +767,7 @@ begin
         as seen (user_id, email, name, department, role, claims_at)
       where known.user_id = any (v_changed)
         and known.user_id = seen.user_id
+        and seen.role is not null
         -- Looked at again now that nobody else can write it.
         and coalesce(seen.claims_at, v_now) >= coalesce(known.claims_at, '-infinity');
     end if;
@@ -799,6 +805,20 @@ begin
   left join lateral (
     select * from archon_mcp_users as known where known.user_id = v_user[waiting.caller] offset 0
   ) as known on true;
+  -- An access token is looked at each time, whatever an instance remembers of it; one that is gone took its user along.
+  if array_remove(r_access_token, null) <> '{}' then
+    v_refusal := array(
+      select case
+               when waiting.refusal is null and waiting.token_id is not null and not exists (
+                 select from archon_mcp_access_tokens as token
+                 where token.token_id = waiting.token_id and token.revoked_at is null and token.expires_at > v_now
+               ) then 'invalid_token'
+               else waiting.refusal
+             end
+      from unnest(v_refusal, r_access_token) with ordinality as waiting (refusal, token_id, place)
+      order by waiting.place
+    );
+  end if;
 
   -- Sessions. One whose time is over ends here and now, so that a late sweep changes nothing for a client; a
   -- derived one that is missing is made; then the look is taken again.

@@ -34,6 +34,7 @@ export async function ask(c: Context, source: SqlSource, demand: Demand): Promis
   try {
     const verdict = await ledgerOf(resolveSql(source, c), source).admit({
       caller: caller.identity,
+      accessToken: caller.accessToken ?? null,
       ...demand,
     })
     if (demand.quotas?.rates === true) c.set('ratesJudged', true)

@@ -16,7 +16,9 @@ export function callerOf(c: Context<{ Variables: UserVariables }>): ReportCaller
 /** Who does it, as the audit keeps it. */
 export function actorOf(c: Context<{ Variables: UserVariables }>): Actor {
   const { role, userId } = callerOf(c)
-  return { kind: role === 'service' ? 'service' : 'user', id: userId }
+  return role === 'service'
+    ? { kind: 'service', id: c.var.caller.accessToken ?? null }
+    : { kind: 'user', id: userId }
 }
 
 /** Milliseconds that one statement of a report may take. */

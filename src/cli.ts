@@ -5,6 +5,7 @@ import { eraseCommand, retentionCommand } from './cli-personal.ts'
 import { pricesCommand } from './cli-prices.ts'
 import { quotaCommand } from './cli-quota.ts'
 import { parse, refuseMore, say, UsageError, variable, withDatabase } from './cli-run.ts'
+import { ACCESS_TOKEN_COMMANDS } from './cli-token.ts'
 import { usersCommand } from './cli-users.ts'
 import { errorCode } from './db/client.ts'
 import { migrate, migrationStatus, printMigrations } from './db/migrate.ts'
@@ -20,6 +21,10 @@ const USAGE = `Usage: mcp-user-context COMMAND
   migrate print                  the SQL that "up" would run
   token NAME [--role R] [--department D] [--email E]
                                  a token for 30 days; R is one of ${ROLES.join(', ')}
+  token create --user ID | --service S [--name N] [--scope S]... [--days 90]
+                                 a personal access token; it is printed this once
+  token list [--user ID] [--service S] [--all] [--json]
+  token revoke ID
   quota list [--json]            what is allowed, and what is left of it
   quota set --scope S [--subject ID] --metric requests|tokens|cost|unpriced --limit N --window W
     [--timezone Z] [--hour H] [--day-of-month D] [--day-of-week W] [--tool T]... [--model M]...
@@ -106,6 +111,9 @@ function identity(): TrialIdentity {
 }
 
 async function tokenCommand(args: string[]): Promise<void> {
+  const [word = '', ...more] = args
+  const command = Object.hasOwn(ACCESS_TOKEN_COMMANDS, word) ? ACCESS_TOKEN_COMMANDS[word] : undefined
+  if (command !== undefined) return await command(more)
   const text = { type: 'string' } as const
   const { values, positionals } = parse(args, { role: text, department: text, email: text })
   const [name, ...rest] = positionals

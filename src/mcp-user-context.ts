@@ -119,7 +119,10 @@ export function mcpUserContext(
     c: Context<{ Variables: McpVariables }>,
     next: () => Promise<void>,
   ): Promise<Response | void> {
-    const authentication = await authenticate(c.req.raw.headers)
+    const authentication = await authenticate(c.req.raw.headers, {
+      sql: resolveSql(sql, c),
+      judgedAgain: true,
+    })
     if (!authentication.ok) return mcpRefusal(authentication.refusal)
     setUser(c, authentication.variables)
 

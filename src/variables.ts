@@ -57,6 +57,8 @@ export type Identity = LedgerCaller & { role: Role }
 export interface Caller {
   kind: 'user' | 'service' | 'anonymous'
   identity: Identity | null
+  /** The id of the access token of ours that it came with. */
+  accessToken?: string
   /** The `WWW-Authenticate` value that tells this caller to fetch a new token (RFC 6750 section 3). */
   invalidTokenChallenge: string
 }

@@ -12,6 +12,7 @@ const CLI = [
   'cli-checkup.ts',
   'cli-personal.ts',
   'cli-users.ts',
+  'cli-token.ts',
   'cli-csv.ts',
   'checkup.ts',
 ]

@@ -11,6 +11,7 @@ import { quotas } from './quotas.ts'
 import { personalData } from './personal-data.ts'
 import type { Route } from './route.ts'
 import { sessions } from './sessions.ts'
+import { tokens } from './tokens.ts'
 import { usage } from './usage.ts'
 import { users } from './users.ts'
 
@@ -32,5 +33,6 @@ export const ROUTES: readonly Route[] = [
   ...costs,
   ...quotas,
   ...pricing,
+  ...tokens,
   ...audit,
 ]

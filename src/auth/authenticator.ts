@@ -1,5 +1,8 @@
+import type { Sql } from '../db/client.ts'
 import type { Refusal } from '../errors.ts'
 import type { AuthInfo, Caller, UserVariables } from '../variables.ts'
+import { claimsToBeAccessToken } from './access-token-text.ts'
+import { judgeAccessToken } from './access-token-verdict.ts'
 import { challenger, readCredentials } from './challenge.ts'
 import { DEFAULT_CLAIM_PATHS } from './claims.ts'
 import { isVerifier, tokenFaults, urlFault, type TokenOptions } from './token-options.ts'
@@ -22,6 +25,13 @@ export interface AuthenticatorOptions {
   roleClaim?: string | undefined
   /** The clock. @default () => new Date() */
   now?: (() => Date) | undefined
+}
+
+/** Where access tokens of ours are looked up. */
+export interface AccessTokenSource {
+  sql: Sql
+  /** Whether the ledger judges the token again for this request, so that its verdict may be remembered. */
+  judgedAgain: boolean
 }
 
 /** Who is calling, or why not. */
@@ -78,7 +88,7 @@ export function createAuthenticator(options: AuthenticatorOptions) {
 
   const refuse = (refusal: Refusal): Authentication => {
     const { code, detail: description } = refusal
-    if (code === 'auth_unavailable') return { ok: false, refusal }
+    if (code === 'auth_unavailable' || code === 'database_unavailable') return { ok: false, refusal }
     const error = code === 'invalid_token' || code === 'insufficient_scope' ? code : undefined
     const header = challenge(error === undefined ? {} : { error, description })
     return { ok: false, refusal: { ...refusal, headers: { 'www-authenticate': header } } }
@@ -86,7 +96,7 @@ export function createAuthenticator(options: AuthenticatorOptions) {
 
   /** What one request gets: fresh wherever something may be written to, so that no request sees another's. */
   const variablesOf = (token: string, verdict: Verdict): UserVariables => {
-    const { kind, user, identity, issuedAtMs, scopes, claims } = verdict
+    const { kind, user, identity, issuedAtMs, scopes, claims, accessToken } = verdict
     const expiresAt = claims.exp
     const auth: AuthInfo = {
       token,
@@ -97,11 +107,46 @@ export function createAuthenticator(options: AuthenticatorOptions) {
       extra: { user, role: user?.role ?? 'service', claims },
     }
     const issuedAt = issuedAtMs === null ? null : new Date(issuedAtMs)
-    const caller: Caller = { kind, identity: identity && { ...identity, issuedAt }, invalidTokenChallenge }
+    const caller: Caller = {
+      kind,
+      identity: identity && { ...identity, issuedAt },
+      ...(accessToken === undefined ? {} : { accessToken }),
+      invalidTokenChallenge,
+    }
     return { user, auth, caller }
   }
 
-  return async function authenticate(headers: Headers): Promise<Authentication> {
+  /** What an access token of ours decides; as a rule it is known already, for what may change is judged by the ledger. */
+  async function accessTokenVerdict(
+    { sql, judgedAgain }: AccessTokenSource,
+    token: string,
+    nowMs: number,
+  ): Promise<Verdict | Refusal> {
+    const known = judgedAgain ? verdicts.get(token, nowMs) : undefined
+    if (known !== undefined) return known
+    const judged = await judgeAccessToken(sql, token)
+    if ('refusal' in judged) return judged.refusal
+    if (judgedAgain) verdicts.set(token, judged.verdict, Infinity, nowMs)
+    return judged.verdict
+  }
+
+  async function tokenVerdict(token: string, moment: Date): Promise<Verdict | Refusal> {
+    const known = verdicts.get(token, moment.getTime())
+    if (known !== undefined) return known
+    const result = await judgeToken(verifier, token, { now: moment, strict: jwt })
+    if (!result.ok) return result.refusal
+    const judged = await verdictOf(result.claims, paths)
+    if (judged === null) return { code: 'invalid_token', detail: 'The token names no user.' }
+    const { exp = Infinity } = result.claims
+    const untilMs = Math.min((exp + CLOCK_SKEW_SECONDS) * 1000, moment.getTime() + cacheSeconds * 1000)
+    verdicts.set(token, judged, untilMs, moment.getTime())
+    return judged
+  }
+
+  return async function authenticate(
+    headers: Headers,
+    accessTokens: AccessTokenSource | null = null,
+  ): Promise<Authentication> {
     const credentials = readCredentials(headers.get('authorization'))
     if (credentials.kind === 'refused') return refuse(credentials.refusal)
     if (credentials.kind === 'none') {
@@ -111,17 +156,11 @@ export function createAuthenticator(options: AuthenticatorOptions) {
     }
     const { token } = credentials
     const moment = now()
-    let verdict = verdicts.get(token, moment.getTime())
-    if (verdict === undefined) {
-      const result = await judgeToken(verifier, token, { now: moment, strict: jwt })
-      if (!result.ok) return refuse(result.refusal)
-      const judged = await verdictOf(result.claims, paths)
-      if (judged === null) return refuse({ code: 'invalid_token', detail: 'The token names no user.' })
-      verdict = judged
-      const { exp = Infinity } = result.claims
-      const untilMs = Math.min((exp + CLOCK_SKEW_SECONDS) * 1000, moment.getTime() + cacheSeconds * 1000)
-      verdicts.set(token, verdict, untilMs, moment.getTime())
-    }
+    const verdict =
+      accessTokens !== null && claimsToBeAccessToken(token)
+        ? await accessTokenVerdict(accessTokens, token, moment.getTime())
+        : await tokenVerdict(token, moment)
+    if ('code' in verdict) return refuse(verdict)
     const { scopes } = verdict
     if (requiredScopes.every((scope) => scopes.includes(scope))) {
       return { ok: true, variables: variablesOf(token, verdict) }

@@ -1,4 +1,5 @@
 import type { MiddlewareHandler } from 'hono'
+import { resolveSql, type SqlSource } from '../db/client.ts'
 import { mcpRefusal, problem } from '../errors.ts'
 import type { UserVariables } from '../variables.ts'
 import { createAuthenticator, type AuthenticatorOptions } from './authenticator.ts'
@@ -7,6 +8,8 @@ import { createAuthenticator, type AuthenticatorOptions } from './authenticator.
 export interface UserContextOptions extends AuthenticatorOptions {
   /** How a refusal is written: a JSON-RPC error, or RFC 9457 problem details for a REST route. @default 'jsonrpc' */
   refuse?: 'jsonrpc' | 'problem' | undefined
+  /** Where personal access tokens are kept; every request asks. @default none are taken */
+  sql?: SqlSource | undefined
 }
 
 /**
@@ -27,9 +30,11 @@ export interface UserContextOptions extends AuthenticatorOptions {
  */
 export const userContext = (options: UserContextOptions): MiddlewareHandler<{ Variables: UserVariables }> => {
   const authenticate = createAuthenticator(options)
+  const { sql } = options
   const respond = options.refuse === 'problem' ? problem : mcpRefusal
   return async function userContext(c, next) {
-    const result = await authenticate(c.req.raw.headers)
+    const accessTokens = sql === undefined ? null : { sql: resolveSql(sql, c), judgedAgain: false }
+    const result = await authenticate(c.req.raw.headers, accessTokens)
     if (!result.ok) return respond(result.refusal)
     c.set('user', result.variables.user)
     c.set('auth', result.variables.auth)

@@ -1,6 +1,7 @@
 import { type Actor, type AuditAction, type AuditDetails, recordAudit } from '../audit.ts'
 import type { Sql, Transaction } from '../db/client.ts'
 import { inTransaction } from '../db/transaction.ts'
+import { revokeAccessTokensOf } from './access-tokens.ts'
 
 /** What an administrator may set. What is left out stays; null clears what was set, and the token's word counts again. */
 export interface UserChange {
@@ -94,6 +95,7 @@ export async function revokeUser(sql: Sql, userId: string, by: Actor): Promise<D
       where known.user_id = ${userId}
       returning known.revoked_at`
     if (user === undefined) return null
+    await revokeAccessTokensOf(tx, userId)
     await endSessions(tx, userId)
     await recordAudit(tx, by, { action: 'user.revoked', target: { kind: 'user', id: userId } })
     return user.revoked_at

@@ -8,6 +8,8 @@ export interface Verdict {
   user: UserContext | null
   identity: Omit<Identity, 'issuedAt'> | null
   issuedAtMs: number | null
+  /** The id of an access token of ours. */
+  accessToken?: string
   scopes: readonly string[]
   claims: Claims
 }
@@ -15,7 +17,8 @@ export interface Verdict {
 /** The issuer of claims that name none: those of a `verify` function that knows only one. */
 const UNNAMED_ISSUER = 'verify'
 
-const freezeDeep = <T>(value: T): T => {
+/** For what many requests share. */
+export const freezeDeep = <T>(value: T): T => {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
     Object.freeze(value)
     Object.values(value).forEach(freezeDeep)

@@ -24,23 +24,26 @@ export interface Group {
 const clientJson = (client: DerivedClient): string =>
   jsonText(client) ?? jsonText({ ...client, capabilities: null, metadata: {} }) ?? '{}'
 
+/** A caller, and whether their token says who they are now: an access token of ours does not. */
+type SeenCaller = LedgerCaller & { told: boolean }
+
+const isNewer = (one: SeenCaller, other: SeenCaller): boolean =>
+  one.told === other.told ? (one.issuedAt?.getTime() ?? 0) > (other.issuedAt?.getTime() ?? 0) : one.told
+
 /** Each user once, with what their newest token says. */
-function distinctCallers(requests: AdmissionRequest[]): {
-  callers: LedgerCaller[]
-  places: (number | null)[]
-} {
-  const callers: LedgerCaller[] = []
+function distinctCallers(requests: AdmissionRequest[]): { callers: SeenCaller[]; places: (number | null)[] } {
+  const callers: SeenCaller[] = []
   const byUser = new Map<string, number>()
-  const places = requests.map(({ caller }) => {
+  const places = requests.map(({ caller, accessToken }) => {
     if (caller === null) return null
+    const seen = { ...caller, told: !accessToken }
     const key = `${caller.issuer}\n${caller.subject}`
     const known = byUser.get(key)
     if (known === undefined) {
       byUser.set(key, callers.length)
-      return callers.push(caller) // the new length: SQL counts from 1
+      return callers.push(seen) // the new length: SQL counts from 1
     }
-    if ((caller.issuedAt?.getTime() ?? 0) > (callers[known]!.issuedAt?.getTime() ?? 0))
-      callers[known] = caller
+    if (isNewer(seen, callers[known]!)) callers[known] = seen
     return known + 1
   })
   return { callers, places }
@@ -94,10 +97,11 @@ export async function runLedger(
       ${pgArray(callers.map((caller) => fit(caller.email, 255)))}::text[],
       ${pgArray(callers.map((caller) => fit(caller.name, 255)))}::text[],
       ${pgArray(callers.map((caller) => fit(caller.department, 255)))}::text[],
-      ${pgArray(callers.map((caller) => caller.role))}::text[],
+      ${pgArray(callers.map((caller) => (caller.told ? caller.role : null)))}::text[],
       ${pgArray(callers.map((caller) => caller.issuedAt))}::timestamptz[],
       ${pgArray(places)}::integer[],
       ${pgArray(requests.map(({ caller }) => caller?.issuedAt ?? null))}::timestamptz[],
+      ${pgArray(requests.map(({ accessToken }) => accessToken ?? null))}::uuid[],
       ${pgArray(requests.map(({ session }) => (session !== null && 'id' in session ? session.id : null)))}::uuid[],
       ${pgArray(derived.map((session) => fit(session?.key ?? null, 400)))}::text[],
       ${pgArray(derived.map((session) => (session === null ? null : clientJson(session.client))))}::text[],

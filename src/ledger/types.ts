@@ -10,7 +10,7 @@ export interface LedgerCaller {
   name: string | null
   department: string | null
   role: string
-  /** The token's `iat`; compared with the moment at which the user was cut off. */
+  /** The token's `iat`, or when an access token was made; compared with the moment at which the user was cut off. */
   issuedAt: Date | null
 }
 
@@ -122,6 +122,8 @@ export interface BudgetLeft {
 export interface AdmissionRequest {
   /** Null for nobody: an anonymous caller or a program. */
   caller: LedgerCaller | null
+  /** The id of the access token of ours that the caller came with: it says nothing new of its user, and is judged too. */
+  accessToken?: string | null
   session: SessionDemand | null
   /** A session that was judged before: the calls take its id, and it is not judged again. */
   recordedSession?: string | null
