@@ -4,6 +4,7 @@ import { type McpHandler, serveMcp } from '../../src/mcp/serve-mcp.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { appWith, tokenFor } from '../support/mcp.ts'
 import { serveHere } from '../support/serve.ts'
+import { startUpstream } from '../support/upstream-process.ts'
 import { PUSH, type Revision } from './scenarios.ts'
 import { statelessHandler } from './server.ts'
 import { sessionHandler } from './session-handler.ts'
@@ -70,11 +71,11 @@ describe(
       await expectTheRecord(database)
     })
 
-    it.each(['2025-11-25', '2026-07-28'] as const)('finds %s whole in front of a proxy', async (revision) => {
+    const revisions = ['2025-11-25', '2026-07-28'] as const
+    it.each(revisions)('finds %s whole in front of a server in another process', async (revision) => {
       await using database = await createTestDatabase()
-      const handler = sessionHandler()
-      await using upstream = await serveHere(() => (request) => handler.fetch(request))
-      const app = appWith(database.sql, proxyMcp({ upstream: `${upstream.origin}/mcp` }))
+      await using upstream = await startUpstream('conformance/upstream.ts')
+      const app = appWith(database.sql, proxyMcp({ upstream: upstream.url }))
       await using served = await serveHere(() => app.fetch)
       await expectConformance(served.origin, await tokenFor('Suite'), revision)
       await expectTheRecord(database)
