@@ -5,12 +5,12 @@ import { problem } from '../errors.ts'
 import { listSessionCalls, sessionSummary } from '../reports/calls.ts'
 import { countLiveClients } from '../reports/clients.ts'
 import { listDisconnected } from '../reports/disconnected.ts'
-import { type McpSession, sessionById } from '../reports/session.ts'
+import { sessionById } from '../reports/session.ts'
 import { sessionLines } from '../reports/session-csv.ts'
 import { sessionHealth } from '../reports/session-health.ts'
 import { listSessions } from '../reports/sessions.ts'
-import { type ReportCaller, readsCallsOf } from '../reports/visible-to.ts'
-import { DEFAULT_TIMEOUT_SECONDS, type DisconnectReason } from '../sessions/life-cycle.ts'
+import { readsCallsOf } from '../reports/visible-to.ts'
+import { DEFAULT_TIMEOUT_SECONDS, reasonToEnd } from '../sessions/life-cycle.ts'
 import { createSessionManager } from '../sessions/session-manager.ts'
 import { DisconnectedList, Health, OneSession, SessionList } from './answers/sessions.ts'
 import { csvResponse } from './csv.ts'
@@ -21,12 +21,6 @@ import { countQuery, nextCursor, pageQuery } from './validate.ts'
 
 const CallsQuery = z.object(pageQuery(100, 100))
 const DisconnectedQuery = z.object({ days: countQuery(30, 7), ...pageQuery(200, 50) })
-
-/** Why a caller may end a session; null when they may only look at it. */
-function reasonToEnd({ role, userId }: ReportCaller, session: McpSession): DisconnectReason | null {
-  if (userId !== null && session.user_id === userId) return 'client_disconnect'
-  return role === 'admin' || role === 'service' ? 'admin' : null
-}
 
 export const sessions = [
   route({
@@ -114,7 +108,7 @@ export const sessions = [
     async handle(c, { id }, { sql }) {
       const session = await asCaller(c, sql, (db, caller) => sessionById(db, caller, id))
       if (session === null) return problem({ code: 'session_not_found' })
-      const reason = reasonToEnd(callerOf(c), session)
+      const reason = reasonToEnd(callerOf(c), session.user_id)
       if (reason === null) return problem({ code: 'forbidden' })
       // One that ran out keeps that end, though the sweep may have yet to write it.
       if (session.status !== 'disconnected') {

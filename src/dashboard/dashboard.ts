@@ -3,6 +3,8 @@ import { assets } from './assets.ts'
 import type { DashboardEnv, DashboardOptions } from './env.ts'
 import { formGuard } from './form-guard.ts'
 import { createVouch, failed, signedIn, visitor } from './guard.ts'
+import { client } from './pages/client.ts'
+import { clients } from './pages/clients.ts'
 import { costs } from './pages/costs.ts'
 import { notFound } from './pages/message.ts'
 import { securityHeaders } from './security.ts'
@@ -43,7 +45,7 @@ export function dashboard(options: DashboardOptions): Hono<DashboardEnv> {
   app.use(visitor(cookie, now), formGuard)
   app.route('/', signInRoutes(options, cookie, vouch))
   app.use(signedIn(options, vouch))
-  app.route('/', costs(sql))
+  for (const pages of [clients, client, costs]) app.route('/', pages(sql))
   app.get('/', (c) => c.redirect(`${c.var.base}/costs`, 302))
   // Not notFound(), which an app that mounts this one does not see.
   app.all('*', (c) => (c.req.path === `${c.var.base}/` ? c.redirect(c.var.base, 302) : notFound(c)))

@@ -55,12 +55,12 @@ export function span(seconds: number): string {
 export const milliseconds = (ms: number): string =>
   ms < 1000 ? `${ms} ms` : ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : span(ms / 1000)
 
-/** A moment in a zone. */
-export const moment = (iso: string, timezone: string): Html => {
+/** A moment in a zone, to the minute or (`medium`) to the second. */
+export const moment = (iso: string, timezone: string, timeStyle: 'short' | 'medium' = 'short'): Html => {
   const text = new Intl.DateTimeFormat('en-GB', {
     timeZone: timezone,
     dateStyle: 'medium',
-    timeStyle: 'short',
+    timeStyle,
   }).format(new Date(iso))
   return html`<time datetime="${iso}" title="${iso}">${text}</time>`
 }

@@ -12,6 +12,8 @@ export interface PageFrame {
   path?: string
   /** What the page says; parts with `data-live` and an id are brought up to date while it is open. */
   content: Part
+  /** Above the title: the page from which one came. */
+  back?: { address: string; text: string }
   /** Beside the title, such as a link to a file. */
   actions?: Part
   status?: 200 | 400 | 403 | 404 | 409 | 413 | 500 | 503
@@ -81,7 +83,7 @@ const document = (c: Context<DashboardEnv>, title: string, body: Part): Html =>
 /** A page for whoever is signed in. */
 export function page(
   c: Context<DashboardEnv>,
-  { title, path, content, actions, status = 200 }: PageFrame,
+  { title, path, content, actions, back, status = 200 }: PageFrame,
 ): Response {
   const body = html`<a class="skip" href="#content">Skip to content</a>
     <div class="frame">
@@ -90,6 +92,7 @@ export function page(
         ${navigation(c, path)} ${whoIsSignedIn(c)}
       </header>
       <main id="content" tabindex="-1">
+        ${back === undefined ? '' : html`<p class="crumb"><a href="${back.address}">← ${back.text}</a></p>`}
         <div class="title">
           <h1>${title}</h1>
           ${actions === undefined ? '' : html`<div class="actions">${actions}</div>`}

@@ -91,21 +91,26 @@ function labelOf(first: string, last: string): string {
   return `${start} – ${dayText(last)}`
 }
 
+/** Which zone an address asks for; UTC where it says none, or none that is known. */
+export function chosenZone(query: PeriodQuery): { timezone: string; fault: string | null } {
+  const asked = query['timezone'] ?? ''
+  if (isZone(asked)) return { timezone: asked, fault: null }
+  return { timezone: 'UTC', fault: asked === '' ? null : 'This time zone is not known; the page shows UTC.' }
+}
+
 /**
  * Which days an address asks for, pure. Dates win over a preset where they are not the preset's own: a form sends
  * both. What makes no sense gives the default, and says so.
  */
 export function chosenDays(query: PeriodQuery, now: Date, standard: Preset = '30d') {
-  const asked = query['timezone'] ?? ''
-  const timezone = isZone(asked) ? asked : 'UTC'
+  const { timezone, fault } = chosenZone(query)
   const today = dayOf(now, timezone)
   const named = query['period'] ?? ''
   const preset = isPreset(named) ? named : standard
   const days = daysOfPreset(preset, today)
   const first = query['first'] === undefined || query['first'] === '' ? null : query['first']
   const last = query['last'] === undefined || query['last'] === '' ? null : query['last']
-  const zoneFault = asked === '' || isZone(asked) ? null : 'This time zone is not known; the page shows UTC.'
-  const chosen = { preset, ...days, timezone, today, fault: zoneFault }
+  const chosen = { preset, ...days, timezone, today, fault }
   if (first === null && last === null) return chosen
   if ((first !== null && !isDay(first)) || (last !== null && !isDay(last))) {
     return { ...chosen, fault: 'These dates cannot be read; the page shows another period.' }

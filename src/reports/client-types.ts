@@ -11,7 +11,8 @@ export type ReportedClientType =
   | 'Gemini'
   | 'Unknown'
 
-const PRODUCTS: readonly ReportedClientType[] = [
+/** The clients that are known by name. */
+export const PRODUCTS: readonly ReportedClientType[] = [
   'Claude',
   'Cursor',
   'Windsurf',

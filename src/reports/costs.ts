@@ -51,7 +51,7 @@ const NOBODYS: Partial<Record<CostGroup, string>> = {
 }
 
 /** The calls of a period that a caller may see sums of. */
-export const callsOf = (
+const callsOf = (
   sql: Queryable,
   caller: ReportCaller,
   { start, end }: Period,
@@ -64,27 +64,16 @@ export const callsOf = (
     ${userId === undefined ? sql`` : sql`and call.user_id = ${userId}`}
     ${department === undefined ? sql`` : sql`and call.department = ${department}`}`
 
-/** What stands in each call. */
-export function keyOf(sql: Queryable, group: Exclude<CostGroup, 'model' | 'day' | 'hour'>): SqlFragment {
-  switch (group) {
-    case 'user':
-      return sql`call.user_id::text`
-    case 'department':
-      return sql`call.department`
-    case 'client':
-      return clientTypeColumn(sql, 'call.client_type')
-    case 'tool':
-      return toolOf(sql)
-  }
-}
-
 function partsBy(sql: Queryable, group: CostGroup, period: Period, calls: SqlFragment) {
   switch (group) {
     case 'user':
+      return partsByColumn(sql, sql`call.user_id::text`, calls)
     case 'department':
+      return partsByColumn(sql, sql`call.department`, calls)
     case 'client':
+      return partsByColumn(sql, clientTypeColumn(sql, 'call.client_type'), calls)
     case 'tool':
-      return partsByColumn(sql, keyOf(sql, group), calls)
+      return partsByColumn(sql, toolOf(sql), calls)
     case 'model':
       return partsByModel(sql, calls)
     case 'day':

@@ -89,3 +89,12 @@ export function planSession(
   if (wireId !== null) return { kind: 'named', wireId }
   return message === null ? { kind: 'none' } : { kind: 'missing' }
 }
+
+/** Why a caller may end a session; null when they may only look at it. */
+export function reasonToEnd(
+  { role, userId }: { role: string; userId: string | null },
+  owner: string | undefined,
+): DisconnectReason | null {
+  if (userId !== null && owner === userId) return 'client_disconnect'
+  return role === 'admin' || role === 'service' ? 'admin' : null
+}

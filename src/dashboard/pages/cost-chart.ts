@@ -31,7 +31,7 @@ export function costChart(
     unit: NAMES[unit],
     series: series.map(({ key, others }) => ({
       key: key ?? '',
-      label: others ? 'All others' : (labels.get(key) ?? key ?? 'None'),
+      label: others ? (series.length === 1 ? 'All' : 'All others') : (labels.get(key) ?? key ?? 'None'),
     })),
     buckets: buckets.map((date, i) => ({
       label: shortLabel(date, unit),

@@ -43,7 +43,8 @@ export function costTable({
   const by = (sort: string) => (sortable ? { sort } : {})
   const columns: Column<CostRow>[] = [
     { title: TITLES[group], cell: (row) => nameOf(group, row), ...by('name') },
-    ...(group === 'user' ? [{ title: 'Department', cell: (row: CostRow) => row.department ?? '–' }] : []),
+    { title: 'Cost', number: true, cell: (row) => money(row.cost), ...by('cost') },
+    { title: 'Share', number: true, cell: (row) => percent(shareOf(Number(row.cost), whole)) },
     { title: 'Calls', number: true, cell: (row) => count(row.calls), ...by('calls') },
     {
       title: 'Errors',
@@ -52,22 +53,20 @@ export function costTable({
       cell: (row) => (row.errors === 0 ? '–' : count(row.errors)),
     },
     { title: 'Tokens', number: true, cell: (row) => count(row.total_tokens), ...by('tokens') },
-    { title: 'Share', number: true, cell: (row) => percent(shareOf(Number(row.cost), whole)) },
-    {
-      title: 'Cost',
-      number: true,
-      cell: (row) => html`${unpriced(row.unpriced_calls)} ${money(row.cost)}`,
-      ...by('cost'),
-    },
+    ...(group === 'user' ? [{ title: 'Department', cell: (row: CostRow) => row.department ?? '–' }] : []),
+    ...(total.unpriced_calls > 0
+      ? [{ title: 'Without a price', cell: (row: CostRow) => unpriced(row.unpriced_calls) }]
+      : []),
   ]
   const totals: Part[] = [
     'Total',
-    ...(group === 'user' ? [''] : []),
+    money(total.cost),
+    '',
     count(total.calls),
     count(total.errors),
     count(total.total_tokens),
-    '',
-    html`${unpriced(total.unpriced_calls)} ${money(total.cost)}`,
+    ...(group === 'user' ? [''] : []),
+    ...(total.unpriced_calls > 0 ? [unpriced(total.unpriced_calls)] : []),
   ]
   return html`${table({
     caption: `Costs by ${TITLES[group].toLowerCase()}`,

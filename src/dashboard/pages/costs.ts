@@ -91,11 +91,10 @@ async function costsPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<Resp
     const view = await viewOf(db, c)
     const { group, period, filter } = view
     const over = { unit: unitOf(period), most: MOST_SERIES }
-    const [report, series, choices] = await Promise.all([
-      reportOf(db, caller, view),
-      costSeries(db, caller, group === 'day' ? 'department' : group, period, filter, over),
-      choicesFor(db, caller),
-    ])
+    const [report, choices] = await Promise.all([reportOf(db, caller, view), choicesFor(db, caller)])
+    // By day there is nothing to stack.
+    const stacked = group === 'day' ? { group_by: group, rows: [] } : report
+    const series = await costSeries(db, caller, stacked, period, filter, over)
     return { view, report, series, choices }
   })
   const { group, sort, period } = view

@@ -9,8 +9,9 @@ export const PARTS = `
 .presets a { display: inline-block; padding: 0.1875rem 0.6875rem; border: 1px solid var(--rule); border-radius: 999px; color: var(--ink); text-decoration: none; font-size: 0.875rem; background: var(--paper); }
 .presets a:hover { border-color: var(--accent); }
 .presets a[aria-current] { background: var(--accent); border-color: var(--accent); color: var(--accent-ink); }
-.tabs { border-bottom: 1px solid var(--rule); margin: 0 0 1.25rem; }
-.tabs a { display: block; padding: 0.375rem 0.625rem; color: var(--soft); text-decoration: none; border-bottom: 2px solid transparent; margin-bottom: -1px; }
+.tabs { border-bottom: 1px solid var(--rule); margin: 0 0 1.25rem; overflow-x: auto; overflow-y: hidden; }
+.tabs ul { flex-wrap: nowrap; width: max-content; }
+.tabs a { display: block; padding: 0.375rem 0.625rem; color: var(--soft); text-decoration: none; border-bottom: 2px solid transparent; }
 .tabs a:hover { color: var(--ink); }
 .tabs a[aria-current] { color: var(--ink); font-weight: 600; border-bottom-color: var(--accent); }
 .scroll { overflow-x: auto; background: var(--paper); border: 1px solid var(--rule); border-radius: 8px; }
@@ -26,7 +27,7 @@ th[aria-sort="ascending"] a::after { content: " ↑"; }
 tbody tr:hover > * { background: var(--sunk); }
 tfoot > tr > * { border-top: 1px solid var(--edge); border-bottom: 0; font-weight: 600; }
 .number { text-align: right; white-space: nowrap; }
-th[scope="row"] { min-width: 9rem; max-width: 24rem; overflow-wrap: anywhere; }
+th[scope="row"] { min-width: 14rem; max-width: 24rem; overflow-wrap: anywhere; }
 th[scope="row"] .sub { display: block; }
 .marked > :first-child { box-shadow: inset 3px 0 0 var(--warn); }
 data[title] { cursor: help; }
@@ -35,6 +36,7 @@ data[title] { cursor: help; }
 .badge.waiting > span { color: var(--warn); } .badge.warning { color: var(--warn); } .badge.bad { color: var(--bad); }
 .pager { display: flex; flex-wrap: wrap; gap: 0.25rem 1.25rem; justify-content: space-between; padding: 0.625rem 0.25rem; font-size: 0.875rem; color: var(--soft); }
 .pager .off { opacity: 0.55; }
+.scroll + .hint, .pager + .hint { margin-top: 0.625rem; }
 .empty { border: 1px dashed var(--edge); border-radius: 8px; padding: 2rem 1.25rem; text-align: center; color: var(--soft); margin-bottom: 1.25rem; }
 .empty p { margin: 0 auto; }
 .notice { background: var(--warn-soft); border-left: 3px solid var(--warn); padding: 0.5rem 0.875rem; border-radius: 0 6px 6px 0; margin: 0.75rem 0; }
@@ -61,11 +63,17 @@ data[title] { cursor: help; }
 .facts > div { background: var(--paper); padding: 0.875rem 1rem; }
 .facts dt { color: var(--soft); font-size: 0.8125rem; }
 .facts dd { margin: 0; font-size: 1.375rem; font-weight: 600; letter-spacing: -0.01em; line-height: 1.35; }
+.facts .badge { font-size: 1.0625rem; }
 .facts dd.note { font-size: 0.8125rem; font-weight: 400; letter-spacing: 0; color: var(--soft); }
+.details { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 0.75rem 1.5rem; margin: 0 0 1.5rem; }
+.details dt { color: var(--soft); font-size: 0.8125rem; }
+.details dd { margin: 0; overflow-wrap: anywhere; }
+.version { color: var(--soft); }
+.block { display: block; }
 @media (max-width: 40rem) {
   .minor { display: none; }
   .field { flex: 1 1 8.5rem; }
-  .filters form > button { flex: 1 1 100%; }
+  .filters form > button { flex: 1 1 6rem; }
   .chart { padding: 0.75rem 0.75rem 0.625rem; }
   thead th:first-child, tbody th[scope="row"], tfoot th { position: sticky; left: 0; background: var(--paper); max-width: 45vw; min-width: 7rem; z-index: 1; }
   th, td { padding-left: 0.625rem; padding-right: 0.625rem; }
