@@ -194,7 +194,7 @@ as $$
     values
       (1, 'archon_mcp_users', 'user_id = %L'),
       (2, 'archon_mcp_memberships', 'user_id = %L'),
-      (3, 'archon_mcp_tokens', 'user_id = %L'),
+      (3, 'archon_mcp_access_tokens', '%1$L in (user_id::text, created_by::text)'),
       (4, 'archon_mcp_sessions', 'user_id = %L'),
       (5, 'archon_mcp_requests', 'user_id = %L'),
       (6, 'archon_mcp_rate_cells', 'key like ''%%'' || %L || ''%%'''),
@@ -249,9 +249,8 @@ begin
     order by session.session_id
   ) as live;
   update archon_mcp_requests set user_id = v_id, error_message = null where user_id = p_user_id;
-  if to_regclass('archon_mcp_tokens') is not null then
-    delete from archon_mcp_tokens where user_id = p_user_id;
-  end if;
+  delete from archon_mcp_access_tokens where user_id = p_user_id;
+  update archon_mcp_access_tokens set created_by = v_id where created_by = p_user_id;
   -- Memberships follow the row.
   update archon_mcp_users
   set user_id = v_id, issuer = 'erased', subject = v_id::text, email = null, name = null, claims_at = null,
@@ -278,7 +277,7 @@ begin
       details = replace(details::text, v_old, v_id::text)::jsonb
   where v_old in (actor_id::text, target_id) or strpos(details::text, v_old) > 0;
   if to_regclass('archon_mcp_set_aside') is not null then
-    delete from archon_mcp_set_aside where table_name = 'archon_mcp_tokens' and strpos(content::text, v_old) > 0;
+    delete from archon_mcp_set_aside where table_name = 'archon_mcp_access_tokens' and content ->> 'user_id' = v_old;
     update archon_mcp_set_aside as kept
     set content = replace(kept.content::text, v_old, v_id::text)::jsonb || coalesce(
       (

@@ -314,13 +314,19 @@ begin
       ('archon_mcp_duration_days', format(v_sees, v_everyone, 'null', 'department')),
       ('archon_mcp_watermark', v_known),
       ('archon_mcp_rebuilds', v_everyone),
-      ('archon_mcp_audit', v_every_call)
+      ('archon_mcp_audit', v_every_call),
+      ('archon_mcp_access_tokens', v_every_call || ' or user_id = ' || v_user_id)
   loop
     execute format('create policy %I on %I for select to authenticated using (%s)', v_table || '_caller', v_table, v_seen);
     execute format('grant select on %I to authenticated', v_table);
   end loop;
 end
 $$;
+-- What is kept of the secret is for the ledger alone.
+revoke select on archon_mcp_access_tokens from authenticated;
+grant select
+  (token_id, user_id, service, name, scopes, created_at, created_by, expires_at, last_used_at, revoked_at)
+  on archon_mcp_access_tokens to authenticated;
 
 -- migrate:down
 do $$

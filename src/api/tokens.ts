@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { actorOf, callerOf } from '../as-caller.ts'
+import { actorOf, asCaller, callerOf } from '../as-caller.ts'
 import {
   createAccessToken,
   DEFAULT_LIFE_DAYS,
@@ -10,6 +10,7 @@ import {
 import { resolveSql } from '../db/client.ts'
 import { problem } from '../errors.ts'
 import { accessTokenById, listAccessTokens } from '../reports/access-tokens.ts'
+import { AccessTokenPage, NewAccessToken } from './answers/tokens.ts'
 import { OWNERS } from './roles.ts'
 import { route } from './route.ts'
 import { label, nextCursor, pageQuery, uuid } from './validate.ts'
@@ -52,17 +53,13 @@ export const tokens = [
     roles: OWNERS,
     summary: 'Personal access tokens, newest first, without their secrets',
     query: TokensQuery,
-    answers: { 200: z.looseObject({}) },
-    handle: async (c, { query: { limit, cursor, user_id: userId, ...filter } }, { sql }) => {
-      const page = { limit, after: cursor ?? null }
-      const { next, ...report } = await listAccessTokens(
-        resolveSql(sql, c),
-        callerOf(c),
-        { ...filter, userId },
-        page,
-      )
-      return c.json({ ...report, ...nextCursor(next) })
-    },
+    answers: { 200: AccessTokenPage },
+    handle: (c, { query: { limit, cursor, user_id: userId, ...filter } }, { sql }) =>
+      asCaller(c, sql, async (db, caller) => {
+        const page = { limit, after: cursor ?? null }
+        const { next, ...report } = await listAccessTokens(db, caller, { ...filter, userId }, page)
+        return c.json({ ...report, ...nextCursor(next) })
+      }),
   }),
   route({
     method: 'POST',
@@ -72,7 +69,7 @@ export const tokens = [
     notes:
       'For oneself, with the role of the moment of each call; those who administer may name a service. An access token makes no access tokens.',
     body: TokenBody,
-    answers: { 201: z.looseObject({}) },
+    answers: { 201: NewAccessToken },
     refusals: ['conflict', 'invalid_token'],
     async handle(c, { body: { name, service, scopes, expires_in_days: lifeDays } }, { sql }) {
       const { caller, auth } = c.var
@@ -106,7 +103,7 @@ export const tokens = [
           headers: { 'www-authenticate': caller.invalidTokenChallenge },
         })
       }
-      const token = await accessTokenById(client, callerOf(c), made.id)
+      const token = await asCaller(c, sql, (db, asking) => accessTokenById(db, asking, made.id))
       return c.json({ ...token, token: made.token }, 201)
     },
   }),

@@ -31,6 +31,16 @@ const partsOf = (sql: Queryable, userId: string): Record<string, () => Rows> => 
            )) as row
     from archon_mcp_requests as call
     where call.user_id = ${userId} order by call.timestamp`.cursor(BATCH),
+  access_tokens: () =>
+    sql<{ row: unknown }[]>`
+    select to_jsonb(told) as row
+    from (
+      select token.token_id, token.name, token.scopes, token.created_at, token.created_by, token.expires_at,
+             token.last_used_at, token.revoked_at
+      from archon_mcp_access_tokens as token
+      where token.user_id = ${userId}
+    ) as told
+    order by told.created_at`.cursor(BATCH),
   sums_by_day: () =>
     sql<{ row: unknown }[]>`
     select to_jsonb(sums) - 'user_id' as row from archon_mcp_user_days as sums

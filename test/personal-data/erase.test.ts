@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createAccessToken } from '../../src/auth/access-tokens.ts'
 import type { Sql } from '../../src/db/client.ts'
 import { ledgerOf } from '../../src/ledger/ledger.ts'
 import { eraseUser } from '../../src/personal-data/erase.ts'
@@ -97,6 +98,11 @@ beforeAll(async () => {
       'user', ${kim.firstId}, 'user.revoked', 'user', ${kim.firstId},
       jsonb_build_object('subject', ${kim.firstId}::text)
     )`
+  const request = { owner: { userId: kim.firstId }, name: 'of Kim Lovelace', scopes: [], lifeDays: 9 }
+  await createAccessToken(sql, request, { by: BY })
+  const service = { ...request, owner: { service: 'export' }, name: 'nightly' }
+  const issuedAt = new Date(Date.now() + 60_000)
+  await createAccessToken(sql, service, { by: { kind: 'user', id: kim.firstId }, issuedAt })
   gone = { id: kim.firstId, words: [kim.firstId, 'kim@example.com', 'Kim Lovelace'] }
   before = await sums(sql)
 })
@@ -110,6 +116,7 @@ describe('forgetting a person', () => {
       tables: {
         archon_mcp_users: 1,
         archon_mcp_memberships: 1,
+        archon_mcp_access_tokens: 2,
         archon_mcp_sessions: 2,
         archon_mcp_requests: 4,
         archon_mcp_rate_cells: 1,
@@ -117,7 +124,7 @@ describe('forgetting a person', () => {
         archon_mcp_budgets: 2,
         archon_mcp_user_totals: 1,
         archon_mcp_user_days: 1,
-        archon_mcp_audit: 1,
+        archon_mcp_audit: 3,
       },
     })
     expect(await sums(database.sql)).toEqual(before)
