@@ -27,6 +27,10 @@ export interface AppParts {
   cookieKey?: string
   /** Whom one click signs in to the dashboard: the trial's. @default [] */
   sampleUsers?: readonly SampleUser[]
+  /** What clients ask for to begin with. @default nothing */
+  scopesSupported?: string[]
+  /** Routes of a provider that is served here too. */
+  signIn?: Hono
 }
 
 const logOutage = (error: unknown): void =>
@@ -39,13 +43,14 @@ const logOutage = (error: unknown): void =>
  * @throws TypeError naming every fault of the options.
  */
 export function createApp(config: Config, parts: AppParts): Hono {
-  const { sql, tokens, authorizationServers, cookieKey, sampleUsers } = parts
+  const { sql, tokens, authorizationServers, scopesSupported, cookieKey, sampleUsers } = parts
   const options = {
     sql,
     tokens: 'issuer' in tokens ? { onOutage: logOutage, ...tokens } : tokens,
     resource: config.publicUrl,
     allowedOrigins: config.allowedOrigins,
     authorizationServers,
+    scopesSupported,
     resourceName: 'mcp-user-context',
     ...(config.rateLimit === undefined ? {} : { rateLimit: config.rateLimit }),
   }
@@ -59,6 +64,7 @@ export function createApp(config: Config, parts: AppParts): Hono {
   app.get('/health', health({ sql, version: VERSION }))
   app.route('/', mcpMetadata(options))
   app.route('/api/mcp', mcpApi(options))
+  if (parts.signIn !== undefined) app.route('/', parts.signIn)
   if (cookieKey !== undefined) {
     app.route('/dashboard', dashboard({ ...options, cookieKey, sampleUsers }))
   }

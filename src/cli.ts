@@ -11,7 +11,8 @@ import { errorCode } from './db/client.ts'
 import { migrate, migrationStatus, printMigrations } from './db/migrate.ts'
 import { removeSampleData } from './trial/sample-data.ts'
 import { TRIAL_FOLDER } from './trial/database.ts'
-import { loadIdentity, mintToken, ROLES, type TrialIdentity } from './trial/identity.ts'
+import { loadIdentity, mintToken, type TrialIdentity } from './trial/identity.ts'
+import { rememberPerson, ROLES } from './trial/people.ts'
 
 const USAGE = `Usage: mcp-user-context COMMAND
 
@@ -19,7 +20,7 @@ const USAGE = `Usage: mcp-user-context COMMAND
   migrate down [--to N | --all]  undo one migration, all after N, or all
   migrate status                 what is applied, and what is not
   migrate print                  the SQL that "up" would run
-  token NAME [--role R] [--department D] [--email E]
+  token NAME [--role R] [--department D] [--email E] [--scope "S ..."]
                                  a token for 30 days; R is one of ${ROLES.join(', ')}
   token create --user ID | --service S [--name N] [--scope S]... [--days 90]
                                  a personal access token; it is printed this once
@@ -93,11 +94,15 @@ async function migrateCommand(args: string[]): Promise<void> {
   }
 }
 
+/** Whether the environment leaves tokens to the trial. */
+const isTrial = (): boolean =>
+  variable('SUPABASE_JWT_SECRET') === undefined && variable('JWKS_URL') === undefined
+
 /** The identity provider of the environment, as the server would see it, or the trial's. */
 function identity(): TrialIdentity {
   const secret = variable('SUPABASE_JWT_SECRET')
+  if (isTrial()) return loadIdentity(TRIAL_FOLDER)
   if (secret === undefined) {
-    if (variable('JWKS_URL') === undefined) return loadIdentity(TRIAL_FOLDER)
     throw new UsageError('The keys of JWKS_URL are at your identity provider: only it can sign tokens')
   }
   const issuer = variable('JWT_ISSUER')
@@ -115,7 +120,7 @@ async function tokenCommand(args: string[]): Promise<void> {
   const command = Object.hasOwn(ACCESS_TOKEN_COMMANDS, word) ? ACCESS_TOKEN_COMMANDS[word] : undefined
   if (command !== undefined) return await command(more)
   const text = { type: 'string' } as const
-  const { values, positionals } = parse(args, { role: text, department: text, email: text })
+  const { values, positionals } = parse(args, { role: text, department: text, email: text, scope: text })
   const [name, ...rest] = positionals
   if (name === undefined) throw new UsageError('Whose token? Give a name')
   if (rest.length > 0)
@@ -123,7 +128,10 @@ async function tokenCommand(args: string[]): Promise<void> {
   if (name.trim() === '' || name.length > 100) throw new UsageError('A name has 1 to 100 characters')
   const role = ROLES.find((each) => each === (values.role ?? 'member'))
   if (role === undefined) throw new UsageError(`"${values.role}" is not one of ${ROLES.join(', ')}`)
-  say(await mintToken(identity(), { name, role, department: values.department, email: values.email }))
+  const person = { name, role, department: values.department, email: values.email }
+  // Where the trial vouches for them, they may sign in too.
+  if (isTrial()) await rememberPerson(TRIAL_FOLDER, person)
+  say(await mintToken(identity(), { ...person, scope: values.scope }))
 }
 
 async function sampleCommand([action, ...rest]: string[]): Promise<void> {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { Handler, Hono } from 'hono'
 import type { JWK } from 'jose'
 import { createApp } from './app.ts'
+import type { TokenOptions } from './auth/token-options.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'
 import { connect, errorCode, type Sql } from './db/client.ts'
 import { isOutage } from './db/outage.ts'
@@ -11,7 +12,7 @@ import { serveMcp } from './mcp/serve-mcp.ts'
 import { keepRetention } from './personal-data/retention.ts'
 import { createSessionManager } from './sessions/session-manager.ts'
 import { TrialInUse } from './trial/owner.ts'
-import { trialGuide, type TrialParts, trialParts } from './trial/parts.ts'
+import { type TrialAccess, trialGuide, type TrialParts, trialParts } from './trial/parts.ts'
 
 const SWEEP_INTERVAL_MS = 60_000
 /** How long calls in flight may take to finish when the server is told to stop. */
@@ -66,18 +67,14 @@ async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
     const listening = await listen((request) => app!.fetch(request), config)
     // Only now is it known which port PORT=0 means.
     const settled = readConfig({ ...process.env, PORT: String(listening.port) }, runtime, readFile)
+    const access: TrialAccess | { tokens: TokenOptions } =
+      settled.tokens === 'trial' ? await parts.access!(settled) : { tokens: settled.tokens }
     app = createApp(settled, {
       sql,
       handler: await handlerOf(settled),
       ...cookieKeyOf(settled, parts),
       assertionKeys: await assertionKeysOf(settled),
-      ...(settled.tokens === 'trial'
-        ? {
-            tokens: parts.tokens!,
-            authorizationServers: [new URL(settled.publicUrl).origin],
-            sampleUsers: parts.users,
-          }
-        : { tokens: settled.tokens }),
+      ...access,
     })
 
     const sweep = (): void => {
@@ -94,7 +91,7 @@ async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
       await Promise.race([ledgerOf(sql).settled(), pause(GRACE_MS)])
       await release()
     })
-    for (const line of trialGuide(settled.publicUrl, parts.users)) console.log(line)
+    for (const line of trialGuide(settled.publicUrl, parts.users, 'signIn' in access)) console.log(line)
     console.log(
       `ready http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${listening.port}`,
     )

@@ -4,12 +4,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { formBrowser } from '../support/form-browser.ts'
+import { signIn } from '../support/signed-in-client.ts'
 import { failToStart, type Entry, startEntry } from '../support/entry.ts'
 import { initialize, post } from '../support/mcp.ts'
 
 const run = promisify(execFile)
 const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url).href)
+const BUN = fileURLToPath(new URL('../../node_modules/.bin/bun', import.meta.url).href)
 const isAlive = (pid: number): boolean => {
   try {
     return process.kill(pid, 0)
@@ -50,6 +54,19 @@ describe('the trial', () => {
     expect(entry.lines.some((line) => line.includes('claude mcp add') && line.includes(tokens[0]!))).toBe(
       true,
     )
+    expect(entry.lines).toContain(`  claude mcp add --transport http trial ${entry.origin}/mcp`)
+    expect(await entry.interrupt()).toBe(0)
+  })
+
+  it.each([
+    ['Node', process.execPath, 'src/node.ts'],
+    ['Bun', BUN, 'src/bun.ts'],
+  ])('lets whoever has a token sign in, on %s: one user, however they come', async (_, command, file) => {
+    const made = await tokenOf('Eve')
+    const entry = await startEntry(command, file, {}, folder)
+    await using eve = await signIn(new URL('/mcp', entry.origin), formBrowser({ press: 'Eve' }))
+    const who = JSON.stringify(await eve.client.callTool({ name: 'whoami' }))
+    expect(who).toContain(decodeJwt(made).sub)
     expect(await entry.interrupt()).toBe(0)
   })
 

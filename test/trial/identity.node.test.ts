@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { decodeJwt, jwtVerify } from 'jose'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { loadIdentity, mintToken, type TokenRequest, TRIAL_USERS } from '../../src/trial/identity.ts'
+import { loadIdentity, mintToken, type TokenRequest } from '../../src/trial/identity.ts'
+import { TRIAL_USERS } from '../../src/trial/people.ts'
 
 let folder: string
 beforeEach(() => {
