@@ -30,9 +30,9 @@ const USERS = `
 /** On a working day nearly everybody works with one client, at the weekend hardly anybody. */
 const SESSIONS = `
   insert into archon_mcp_sessions
-    (session_id, user_id, user_email, user_name, client_type, client_name, client_version, era, connected_at,
+    (session_id, user_id, department, user_email, user_name, client_type, client_name, client_version, era, connected_at,
      last_activity, status, disconnected_at, disconnect_reason, total_duration, metadata)
-  select md5(work.key)::uuid, work.user_id, work.email, work.name, client.type, client.name, '1.' || floor(work.habit * 9),
+  select md5(work.key)::uuid, work.user_id, work.claimed_department, work.email, work.name, client.type, client.name, '1.' || floor(work.habit * 9),
          '2025-11-25', work.began, work.ended, 'disconnected', work.ended,
          case when pg_temp.chance(work.key || 'end') < 0.2 then 'timeout' else 'client_disconnect' end,
          extract(epoch from work.ended - work.began)::integer, '{"sample": true}'
@@ -65,7 +65,7 @@ const CALLS = `
          (tool.prompt * (0.3 + pg_temp.chance(call.key || 'in') * 1.4))::integer,
          (tool.completion * (0.3 + pg_temp.chance(call.key || 'out') * 1.4))::integer
   from (
-    select session.*, known.claimed_department as department, session.session_id || ' ' || place as key,
+    select session.*, session.session_id || ' ' || place as key,
            pg_temp.chance(session.session_id || ' ' || place || 'luck') as luck,
            pg_temp.chance(session.session_id || ' ' || place || 'tool') as choice
     from archon_mcp_sessions as session
