@@ -6,13 +6,25 @@ import { type BodyEnd, watchBody } from './body-end.ts'
 import { utf8Length } from './count.ts'
 import { defer } from './defer.ts'
 import { failure, type Outcome, outcomesOfBody } from './outcome.ts'
+import type { Rest } from './resumption.ts'
 import { createSseReader } from './sse-reader.ts'
+
+/** Beyond this a timer fires at once. */
+export const MAX_TIMER_MS = 2 ** 31 - 1
 
 export const SUCCESS: Outcome = { status: 'success', error: null }
 
 type Outcomes = ReadonlyMap<RequestId | null, Outcome>
-/** Closes every call: with its own outcome, or as all those whose response was not seen. */
-export type Close = (outcomes: Outcomes, otherwise: Outcome, bytes?: number) => Promise<unknown>
+/**
+ * Closes every call: with its own outcome, or as all those whose response was not seen.
+ * @param named the body was a stream that may be taken up again.
+ */
+export type Close = (
+  outcomes: Outcomes,
+  otherwise: Outcome,
+  bytes?: number,
+  named?: boolean,
+) => Promise<unknown>
 
 /** Keeps the calls of an open stream from being taken for lost. */
 export interface Renew {
@@ -60,9 +72,18 @@ export async function closeWithBody(c: Context, kind: 'mcp' | 'api', ending: End
   const onChunk = /^text\/event-stream\b/i.test(type) ? reader.push : () => {}
   const onEnd = (end: BodyEnd, bytes: number): Promise<unknown> => {
     const unseen = (unread && res.ok) || reader.oversized() ? SUCCESS : unanswered
-    return close(outcomes, end === 'complete' ? unseen : brokenOff(end), bytes)
+    return close(outcomes, end === 'complete' ? unseen : brokenOff(end), bytes, reader.named())
   }
   watch(c, onChunk, onEnd, ending)
+}
+
+/** Reads the outcomes of calls of other requests, which a client takes up again on this stream. */
+export function readRest(c: Context, { found, ended }: Rest, headers: Record<string, string>): void {
+  const reader = createSseReader((data) => {
+    for (const [id, outcome] of outcomesOfBody(data)) found(id, outcome)
+  })
+  const renew = { everyMs: MAX_TIMER_MS, run: () => Promise.resolve() }
+  watch(c, reader.push, () => Promise.resolve(ended()), { close: () => Promise.resolve(), renew, headers })
 }
 
 /** The client left: how a subscription ends, and a call that nobody waits for any longer. */

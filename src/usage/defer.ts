@@ -2,7 +2,7 @@ import type { Context } from 'hono'
 
 /** Runtimes that need no telling, and where Hono would throw an error for each call to say so. */
 const { navigator } = globalThis as { navigator?: { userAgent?: string } }
-const LIVES_ON = /^(Node\.js|Bun)\//.test(navigator?.userAgent ?? '')
+export const LIVES_ON = /^(Node\.js|Bun)\//.test(navigator?.userAgent ?? '')
 
 /**
  * Lets work go on after the response: Workers end it with the request unless told, Node and Bun do not.

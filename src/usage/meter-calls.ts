@@ -3,13 +3,24 @@ import type { Sql } from '../db/client.ts'
 import { addHeaders } from '../errors.ts'
 import { ledgerOf } from '../ledger/ledger.ts'
 import type { CallToOpen } from '../ledger/types.ts'
+import type { MessageVariables } from '../mcp/read-message.ts'
+import { requestOf } from '../mcp/read-request.ts'
 import type { SessionVariables, UsageReporter, UserVariables } from '../variables.ts'
 import type { MeteredCall } from './calls.ts'
-import { CANCELLED, type Close, closeWithBody, type Renew, SUCCESS } from './close-with-body.ts'
+import {
+  CANCELLED,
+  type Close,
+  closeWithBody,
+  MAX_TIMER_MS,
+  readRest,
+  type Renew,
+  SUCCESS,
+} from './close-with-body.ts'
 import { createUsageCollector, type UsageCollector } from './collector.ts'
 import { countByLength, countCall, type TokenCounter } from './count.ts'
-import { defer } from './defer.ts'
+import { defer, LIVES_ON } from './defer.ts'
 import { failure, type Outcome } from './outcome.ts'
+import { cancelledBy, giveUp, restOf, waitForRest } from './resumption.ts'
 
 /** Whether a middleware before has opened the calls of this request: they are recorded once. */
 export const isMetered = (c: Context): boolean => c.get('usage') !== undefined
@@ -33,17 +44,28 @@ export async function meterCalls(
   next: () => Promise<void>,
 ): Promise<void> {
   const collector = tellUsage(c, sql, calls)
-  const close: Close = async (outcomes, otherwise, bytes) => {
-    const durationMs = performance.now() - startedAt
+  const renew: Renew = {
+    everyMs: Math.min((calls[0]?.call.holdSeconds ?? Infinity) * 500, MAX_TIMER_MS),
+    run: () => ledgerOf(sql).renew(calls.map(({ call }) => call)),
+  }
+  const close: Close = async (outcomes, otherwise, bytes, named = false) => {
+    const endedAt = performance.now()
     const sessionOpened = c.get('sessionOpened') as SessionVariables['sessionOpened']
     // `session()` around this meter opens the session of `initialize` after the handler; whether it can is told there.
     if (sessionOpened !== undefined) await sessionOpened.catch(() => {})
     const sessionId = sessionOf(c)
     const reporter = reporterOf(calls)
+    const waits = named && sessionId !== null && mayComeBack(c)
     return await Promise.all(
-      calls.map((metered) => {
+      calls.map(async (metered) => {
         const { call, rpcId } = metered
-        const { result, ...outcome } = outcomes.get(rpcId) ?? unseen(call, otherwise)
+        const seen = outcomes.get(rpcId)
+        const ending = unseen(call, otherwise)
+        const waiting = seen === undefined && waits && rpcId !== null
+        const { result, ...outcome } = waiting
+          ? await whileRenewed(renew, waitForRest(sessionId, rpcId, ending))
+          : (seen ?? ending)
+        const durationMs = (waiting ? performance.now() : endedAt) - startedAt
         // What the tool reported itself comes before what its result says, and both before what texts come to.
         const reported = collector.lines(rpcId, metered === reporter)
         const usage = reported.length > 0 ? reported : (outcome.usage ?? [])
@@ -51,7 +73,15 @@ export async function meterCalls(
           usage.length > 0 || call.tool === null || call.kind === 'api' || outcome.round === true
             ? undefined
             : countCall(countTokens, metered.arguments, result)
-        return ledgerOf(sql).close({ id: call.id, durationMs, sessionId, bytes, ...outcome, usage, counted })
+        return await ledgerOf(sql).close({
+          id: call.id,
+          durationMs,
+          sessionId,
+          bytes,
+          ...outcome,
+          usage,
+          counted,
+        })
       }),
     )
   }
@@ -61,20 +91,42 @@ export async function meterCalls(
     defer(c, close(new Map(), THREW))
     throw error
   }
-  if (calls.length === 0) return addHeaders(c, headers)
-  const renew: Renew = {
-    everyMs: Math.min(calls[0]!.call.holdSeconds * 500, MAX_TIMER_MS),
-    run: () => ledgerOf(sql).renew(calls.map(({ call }) => call)),
-  }
+  if (calls.length === 0) return endOthers(c, headers)
   if (c.error === undefined) return await closeWithBody(c, calls[0]!.call.kind, { close, renew, headers })
   defer(c, close(new Map(), THREW))
   addHeaders(c, headers)
 }
 
-const THREW = failure('the handler threw')
+/** A session's stream may be taken up again, by the process that keeps what waits. 2026-07-28 has no such thing. */
+const mayComeBack = (c: Context): boolean =>
+  LIVES_ON && (c.get('message') as MessageVariables['message'])?.era === '2025-11-25'
 
-/** Beyond this a timer fires at once. */
-const MAX_TIMER_MS = 2 ** 31 - 1
+async function whileRenewed<T>({ everyMs, run }: Renew, work: Promise<T>): Promise<T> {
+  const renewing = setInterval(() => void run(), everyMs)
+  try {
+    return await work
+  } finally {
+    clearInterval(renewing)
+  }
+}
+
+/** A request without calls may end those of others: by their rest, by a cancel, or with the session. */
+function endOthers(c: Context, headers: Record<string, string>): void {
+  const sessionId = sessionOf(c)
+  const { method } = c.req
+  if (sessionId !== null && LIVES_ON) {
+    if (method === 'DELETE') giveUp(sessionId)
+    const cancelled = method === 'POST' ? cancelledBy(c.get('parsedBody')) : undefined
+    if (cancelled !== undefined) giveUp(sessionId, cancelled, CANCELLED)
+    const takesUp = method === 'GET' && requestOf(c).headers.has('last-event-id')
+    if (takesUp && /^text\/event-stream\b/i.test(c.res.headers.get('content-type') ?? '')) {
+      return readRest(c, restOf(sessionId), headers)
+    }
+  }
+  addHeaders(c, headers)
+}
+
+const THREW = failure('the handler threw')
 
 /** A subscription ends when its client leaves; any other call was cut off. */
 const unseen = ({ method }: CallToOpen, otherwise: Outcome): Outcome =>

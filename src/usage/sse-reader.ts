@@ -5,6 +5,8 @@ export interface SseReader {
   push: (chunk: Uint8Array) => void
   /** Whether an event was too large to be read. */
   oversized: () => boolean
+  /** Whether events had ids, by which a client that lost the stream can take it up again. */
+  named: () => boolean
 }
 
 /**
@@ -19,6 +21,7 @@ export function createSseReader(onData: (data: string) => void): SseReader {
   let size = 0
   let afterCarriageReturn = false
   let oversized = false
+  let named = false
 
   function endLine(): void {
     if (line === '') {
@@ -27,6 +30,7 @@ export function createSseReader(onData: (data: string) => void): SseReader {
       size = 0
       return
     }
+    named ||= /^id: ?./.test(line)
     if (line.startsWith('data:')) {
       size += line.length
       if (size > MAX_EVENT_CHARS) {
@@ -41,6 +45,7 @@ export function createSseReader(onData: (data: string) => void): SseReader {
 
   return {
     oversized: () => oversized,
+    named: () => named,
     push(chunk) {
       let text = decoder.decode(chunk, { stream: true })
       if (text === '') return

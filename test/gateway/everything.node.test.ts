@@ -202,12 +202,13 @@ describe.each([
     expect((await ask(everything.url, {})).status).toBe(400)
   })
 
-  it('goes on where a stream was cut', async () => {
+  it('goes on where a stream was cut, and the call is on record as it ended', async () => {
     const client = await connect(await tokenFor(user('Rex')), cutOnce())
     let steps = 0
     const result = await client.call(LONG, { duration: 0.6, steps: 6 }, () => (steps += 1))
     expect(result).toMatchObject({ content: [{ text: expect.stringContaining('completed') }] })
     expect(steps).toBe(6)
     await client.end()
+    await expect.poll(() => callsOf(user('Rex'))).toEqual([{ tool: LONG, status: 'success', error: null }])
   })
 })
