@@ -1,4 +1,4 @@
-import { type Handler, Hono } from 'hono'
+import { type Context, type Handler, Hono } from 'hono'
 import type { JWK } from 'jose'
 import { health } from './api/health.ts'
 import { mcpApi } from './api/mcp-api.ts'
@@ -7,7 +7,9 @@ import type { TokenOptions } from './auth/token-options.ts'
 import type { Config } from './config.ts'
 import { dashboard, type SampleUser } from './dashboard/dashboard.ts'
 import type { SqlSource } from './db/client.ts'
-import { problem } from './errors.ts'
+import { everyAnswer, everyRequest } from './edge/edge.ts'
+import { mcpRefusal, problem, type Refusal } from './errors.ts'
+import { requestIdOf } from './request-id.ts'
 import { assertionKeys } from './mcp/user-assertion.ts'
 import { mcpUserContext } from './mcp-user-context.ts'
 import { tokensFor, upstreamsOf } from './upstreams.ts'
@@ -21,6 +23,8 @@ export interface AppParts {
   handler?: Handler | undefined
   /** With which upstream servers are told who is calling. @default those of the configuration */
   assertionKeys?: readonly JWK[] | undefined
+  /** The other end of a request's connection, which only the runtime knows. @default nobody knows */
+  peerOf?: ((c: Context) => string | undefined) | undefined
   /** Where clients get their tokens. @default the issuer of the tokens */
   authorizationServers?: string[]
   /** Encrypts the dashboard's cookies. @default no dashboard */
@@ -55,13 +59,28 @@ export function createApp(config: Config, parts: AppParts): Hono {
     ...(config.rateLimit === undefined ? {} : { rateLimit: config.rateLimit }),
   }
   const app = new Hono()
+  const mcpPaths = new Set<string>()
+  /** In the way of the route: JSON-RPC at the governed endpoints, which their clients read. */
+  const refuse = (c: Context, refusal: Refusal): Response =>
+    mcpPaths.has(c.req.path) ? mcpRefusal(refusal) : problem(refusal)
   app.notFound(() => problem({ code: 'not_found' }))
-  app.onError((error) => {
+  app.onError((error, c) => {
     // The message alone: an error of the database quotes rows, and one of a handler anything.
-    console.error(`mcp-user-context: ${error.name}: ${error.message}`)
-    return problem({ code: 'internal' })
+    console.error(
+      `mcp-user-context: ${c.req.method} ${c.req.path} failed (request_id ${requestIdOf(c)}): ${error.name}: ${error.message}`,
+    )
+    return refuse(c, { code: 'internal' })
   })
+  const atEdge = {
+    peerOf: parts.peerOf ?? (() => undefined),
+    trustedProxies: config.trustedProxies,
+    refuse,
+    https: config.publicUrl.startsWith('https:'),
+  }
+  app.use(...everyAnswer(atEdge))
+  // Before the cap: a load balancer asks often, and from one address.
   app.get('/health', health({ sql, version: VERSION }))
+  app.use(...everyRequest(atEdge))
   app.route('/', mcpMetadata(options))
   app.route('/api/mcp', mcpApi(options))
   if (parts.signIn !== undefined) app.route('/', parts.signIn)
@@ -75,12 +94,15 @@ export function createApp(config: Config, parts: AppParts): Hono {
     // A proxy in front may take the path away, or leave it as PUBLIC_URL has it.
     const governed = mcpUserContext(options)
     for (const path of new Set(['/mcp', new URL(config.publicUrl).pathname])) {
-      if (path !== '/') app.all(path, governed, handler)
+      if (path === '/') continue
+      mcpPaths.add(path)
+      app.all(path, governed, handler)
     }
   }
   for (const { path, handler, ...own } of upstreams.others) {
     const governed = { ...options, ...own, tokens: tokensFor(config, options.tokens, own.resource) }
     app.route('/', mcpMetadata({ ...governed, resourceName: own.server, atRoot: false }))
+    mcpPaths.add(path)
     app.all(path, mcpUserContext(governed), handler)
   }
   return app

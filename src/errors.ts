@@ -26,6 +26,9 @@ const REFUSALS = {
   rate_limited: { status: 429, rpc: 42900, title: 'Too many calls' },
   too_many_calls: { status: 429, rpc: 42900, title: 'Too many calls at once' },
   quota_exceeded: { status: 429, rpc: 42901, title: 'A quota is used up' },
+  token_in_query: { status: 400, rpc: 40001, title: 'A token in the address' },
+  uri_too_long: { status: 414, rpc: 41400, title: 'The address is too long' },
+  headers_too_large: { status: 431, rpc: 43100, title: 'The headers are too large' },
   abuse_cap: { status: 503, rpc: 50302, title: 'Far too many requests' },
   auth_unavailable: { status: 503, rpc: 50300, title: 'Tokens cannot be verified right now' },
   database_unavailable: { status: 503, rpc: 50301, title: 'The database is out of reach right now' },
@@ -96,8 +99,13 @@ export function mcpRefusal(refusal: Refusal, ids: RequestId | null | RequestId[]
 /**
  * A refusal anywhere else: RFC 9457 problem details with the stable `code` and a `request_id` to quote in a report.
  * @param extra further members, such as the faults of a body.
+ * @param requestId one under which the log has more; `requestId` (src/request-id.ts) puts its own in place of any other.
  */
-export function problem(refusal: Refusal, extra: Record<string, unknown> = {}): Response {
+export function problem(
+  refusal: Refusal,
+  extra: Record<string, unknown> = {},
+  requestId: string = crypto.randomUUID(),
+): Response {
   const { status, title } = REFUSALS[refusal.code]
   const body = {
     type: 'about:blank',
@@ -105,7 +113,7 @@ export function problem(refusal: Refusal, extra: Record<string, unknown> = {}): 
     status,
     ...(refusal.detail === undefined ? {} : { detail: refusal.detail }),
     code: refusal.code,
-    request_id: crypto.randomUUID(),
+    request_id: requestId,
     ...refusal.data,
     ...extra,
   }

@@ -1,10 +1,20 @@
 import type { Server } from 'node:http'
-import { serve } from '@hono/node-server'
+import { type Http2Bindings, type HttpBindings, serve } from '@hono/node-server'
 import { type Listen, runServer } from './server.ts'
+
+/** More than the app lets pass, so that it is the app that says what is too large. */
+const MAX_HEADER_BYTES = 64 * 1024
 
 const listen: Listen = (fetch, { host, port }) =>
   new Promise((resolve, reject) => {
-    const server = serve({ fetch, port, hostname: host }, (address) => {
+    const options = {
+      fetch: (request: Request, { incoming }: HttpBindings | Http2Bindings) =>
+        fetch(request, incoming.socket.remoteAddress),
+      port,
+      hostname: host,
+      serverOptions: { maxHeaderSize: MAX_HEADER_BYTES },
+    }
+    const server = serve(options, (address) => {
       resolve({ port: address.port, close: (graceMs) => closeServer(server, graceMs) })
     }) as Server
     server.once('error', reject)

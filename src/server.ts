@@ -27,7 +27,7 @@ export interface Listening {
 
 /** What a runtime does differently. */
 export type Listen = (
-  fetch: (request: Request) => Response | Promise<Response>,
+  fetch: (request: Request, peer: string | undefined) => Response | Promise<Response>,
   address: { host: string; port: number },
 ) => Promise<Listening>
 
@@ -64,13 +64,14 @@ async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
     await assertMigrated(sql)
     await warnOfPowers(sql)
     let app: Hono | undefined
-    const listening = await listen((request) => app!.fetch(request), config)
+    const listening = await listen((request, peer) => app!.fetch(request, { peer }), config)
     // Only now is it known which port PORT=0 means.
     const settled = readConfig({ ...process.env, PORT: String(listening.port) }, runtime, readFile)
     const access: TrialAccess | { tokens: TokenOptions } =
       settled.tokens === 'trial' ? await parts.access!(settled) : { tokens: settled.tokens }
     app = createApp(settled, {
       sql,
+      peerOf: (c) => (c.env as { peer?: string }).peer,
       handler: await handlerOf(settled),
       ...cookieKeyOf(settled, parts),
       assertionKeys: await assertionKeysOf(settled),

@@ -48,6 +48,7 @@ function makeApp(env: WorkerEnv): Hono {
   }
   return createApp(config, {
     sql,
+    peerOf: (c) => c.req.header('cf-connecting-ip'),
     tokens: config.tokens,
     handler: config.upstream === 'trial' ? serveMcp(sampleTools) : undefined,
     ...(typeof config.cookieKey === 'object' ? { cookieKey: config.cookieKey.secret } : {}),

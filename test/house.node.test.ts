@@ -28,6 +28,7 @@ const SHARED = [
   'limit-refusal.ts',
   'limit-answer.ts',
   'admission.ts',
+  'request-id.ts',
 ]
 const HOUSE = [
   'ledger',
@@ -35,6 +36,7 @@ const HOUSE = [
   'reports',
   'api',
   'dashboard',
+  'edge',
   ...SHARED,
   'as-caller.ts',
   'file-response.ts',
@@ -61,6 +63,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   db: [],
   'variables.ts': ['mcp', 'ledger (types)'],
   'uuid.ts': [],
+  'request-id.ts': ['errors.ts'],
   'audit.ts': ['db'],
   'errors.ts': ['mcp', 'db (types)'],
   ledger: ['db'],
@@ -71,6 +74,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   ...Object.fromEntries(MIDDLE.map((folder) => [folder, ['ledger', ...SHARED]])),
   reports: ['db (types)'],
   'file-response.ts': [],
+  edge: ['limits', ...SHARED],
   api: ['reports', ...MIDDLE, ...SHARED, 'as-caller.ts', 'file-response.ts', 'version.ts'],
   dashboard: ['reports', ...MIDDLE, ...SHARED, 'as-caller.ts', 'file-response.ts'],
   ...Object.fromEntries(ROOTS.map((root) => [root, [...HOUSE, ...ROOTS]])),
@@ -366,7 +370,7 @@ describe('the check of the house', () => {
         'limits/rate.ts': "import { a } from '../mcp/a.ts'\nimport type { S } from '../sessions/s.ts'\n",
       },
       faults: [
-        'src/limits/rate.ts:2 limits may import ledger, mcp, db, uuid.ts, variables.ts, errors.ts, audit.ts, limit-refusal.ts, limit-answer.ts, admission.ts, not ../sessions/s.ts',
+        'src/limits/rate.ts:2 limits may import ledger, mcp, db, uuid.ts, variables.ts, errors.ts, audit.ts, limit-refusal.ts, limit-answer.ts, admission.ts, request-id.ts, not ../sessions/s.ts',
       ],
     },
     {

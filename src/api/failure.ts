@@ -2,6 +2,7 @@ import type { Context } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { DatabaseUnavailableError, isOutage } from '../db/outage.ts'
 import { databaseUnavailable, problem } from '../errors.ts'
+import { requestIdOf } from '../request-id.ts'
 
 /**
  * Answers an error that no route expected: 503 while the database is out, 400 for a body that is no JSON, else 500
@@ -12,10 +13,10 @@ export function failure(error: Error, c: Context): Response {
   if (isOutage(error)) return problem(databaseUnavailable(new DatabaseUnavailableError()))
   // Hono's validator throws this, for a body that JSON.parse() refuses.
   if (error instanceof HTTPException && error.status === 400) return problem({ code: 'parse_error' })
-  const requestId = crypto.randomUUID()
+  const requestId = requestIdOf(c)
   // Neither body nor headers, and of a database error not the details, which quote rows.
   console.error(
     `mcp-user-context: ${c.req.method} ${c.req.path} failed (request_id ${requestId}): ${error.stack ?? error.message}`,
   )
-  return problem({ code: 'internal' }, { request_id: requestId })
+  return problem({ code: 'internal' }, {}, requestId)
 }

@@ -5,6 +5,7 @@ import { browserGuard, type BrowserGuardOptions } from '../auth/origin.ts'
 import { userContext } from '../auth/user-context.ts'
 import type { SqlSource } from '../db/client.ts'
 import { problem } from '../errors.ts'
+import { requestId } from '../request-id.ts'
 import type { SessionRules } from '../sessions/life-cycle.ts'
 import type { ApiEnv } from './env.ts'
 import { failure } from './failure.ts'
@@ -50,7 +51,7 @@ export function mcpApi(options: McpApiOptions): Hono<ApiEnv> {
   const startedAt = 'options' in sql ? now().getTime() : null
   const api = new Hono<ApiEnv>()
   api.onError(failure)
-  api.use(browserGuard({ ...options, refuse: 'problem', methods: METHODS }))
+  api.use(requestId, browserGuard({ ...options, refuse: 'problem', methods: METHODS }))
   api.get('/openapi.json', openApiDocument(ROUTES))
   api.use(userContext({ ...options, required: true, refuse: 'problem' }), knowCaller(sql))
   mount(api, ROUTES, {

@@ -28,7 +28,14 @@ const ALLOW_HEADERS = [
   'Mcp-Method',
   'Mcp-Name',
 ]
-const EXPOSE_HEADERS = ['Mcp-Session-Id', 'WWW-Authenticate', 'Retry-After', 'RateLimit', 'RateLimit-Policy']
+const EXPOSE_HEADERS = [
+  'Mcp-Session-Id',
+  'WWW-Authenticate',
+  'Retry-After',
+  'RateLimit',
+  'RateLimit-Policy',
+  'X-Request-Id',
+]
 const PREFLIGHT_MAX_AGE_SECONDS = 600
 
 /** RFC 6454 section 6.2, in one spelling; null for what is no origin, `null` itself included. */

@@ -6,6 +6,8 @@ const MAX_CELLS = 100_000
 /** Rate limits of one process, for a server that has no second instance. */
 export interface MemoryStore {
   take(key: string, rate: Rate, calls: number, nowMs: number): RateDecision
+  /** Whether another one would be allowed; takes nothing. */
+  look(key: string, rate: Rate, nowMs: number): RateDecision
 }
 
 export function createMemoryStore(maxCells = MAX_CELLS): MemoryStore {
@@ -19,6 +21,7 @@ export function createMemoryStore(maxCells = MAX_CELLS): MemoryStore {
   }
 
   return {
+    look: (key, rate, nowMs) => decideRate(rate, cells.get(key), nowMs),
     take(key, rate, calls, nowMs) {
       const decision = decideRate(rate, cells.get(key), nowMs, calls)
       if (decision.allowed) {

@@ -155,7 +155,7 @@ describe('browserGuard: CORS', () => {
     expect(res.headers.get('access-control-allow-origin')).toBeNull()
   })
 
-  const EXPOSED = 'Mcp-Session-Id,WWW-Authenticate,Retry-After,RateLimit,RateLimit-Policy'
+  const EXPOSED = 'Mcp-Session-Id,WWW-Authenticate,Retry-After,RateLimit,RateLimit-Policy,X-Request-Id'
 
   it('lets pages read refusals', async () => {
     const res = await guarded().request(RESOURCE, { method: 'POST', headers: { origin } })

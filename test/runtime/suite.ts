@@ -69,11 +69,10 @@ export function behavesAsEverywhere(runtime: () => Runtime): void {
   it('keeps a session from everybody but its user', async () => {
     const opened = await rpc(initialize(), { token: await runtime().token('Alice') })
     const session = opened.response.headers.get('mcp-session-id')!
-    const mallory = await rpc(callTool('whoami'), { token: await runtime().token('Mallory'), session })
-    const unknown = await rpc(callTool('whoami'), {
-      token: await runtime().token('Mallory'),
-      session: crypto.randomUUID(),
-    })
+    const token = await runtime().token('Mallory')
+    const headers = { 'x-request-id': 'the-same' }
+    const mallory = await rpc(callTool('whoami'), { token, session, headers })
+    const unknown = await rpc(callTool('whoami'), { token, session: crypto.randomUUID(), headers })
     expect(mallory.response.status).toBe(404)
     expect(mallory.text).toBe(unknown.text)
   })
@@ -156,5 +155,16 @@ export function behavesAsEverywhere(runtime: () => Runtime): void {
     await expect
       .poll(() => rest<{ total: { calls: number } }>(token, 'GET /costs?group_by=tool'))
       .toMatchObject({ rows: [{ key: 'echo', calls: 1 }], total: { calls: 1, unpriced_calls: 0 } })
+  })
+
+  it('holds an address from which everything goes wrong, but for its health', async () => {
+    // On Workers it is this header that tells it; elsewhere the connection does.
+    const wrong = () => runtime().fetch('/api/mcp/me', { headers: { 'cf-connecting-ip': '192.0.2.66' } })
+    const statuses = new Set<number>()
+    for (let i = 0; i < 40 && !statuses.has(503); i++) {
+      for (const { status } of await Promise.all(Array.from({ length: 50 }, wrong))) statuses.add(status)
+    }
+    expect([...statuses]).toEqual([401, 503])
+    expect((await runtime().fetch('/health')).status).toBe(200)
   })
 }
