@@ -5,8 +5,18 @@ import { formGuard } from './form-guard.ts'
 import { createVouch, failed, signedIn, visitor } from './guard.ts'
 import { client } from './pages/client.ts'
 import { clients } from './pages/clients.ts'
+import { audit } from './pages/audit.ts'
 import { costs } from './pages/costs.ts'
+import { data } from './pages/data.ts'
+import { limit } from './pages/limit.ts'
+import { limitForm } from './pages/limit-form.ts'
+import { limits } from './pages/limits.ts'
+import { log } from './pages/log.ts'
 import { notFound } from './pages/message.ts'
+import { prices } from './pages/prices.ts'
+import { user } from './pages/user.ts'
+import { userActions } from './pages/user-actions.ts'
+import { users } from './pages/users.ts'
 import { securityHeaders } from './security.ts'
 import { signInRoutes } from './sign-in/routes.ts'
 import { createVisitCookie } from './sign-in/visit.ts'
@@ -14,6 +24,22 @@ import { createVisitCookie } from './sign-in/visit.ts'
 export type { DashboardOptions, OidcOptions, SampleUser } from './env.ts'
 
 const MIN_KEY_BYTES = 32
+
+const PAGES = [
+  clients,
+  client,
+  costs,
+  users,
+  user,
+  userActions,
+  limits,
+  limitForm,
+  limit,
+  prices,
+  log,
+  audit,
+  data,
+]
 
 const optionFaults = ({ cookieKey, sql }: DashboardOptions): string[] => [
   ...(typeof sql === 'function' ? [] : ['sql must be a postgres.js client, or a function that gives one']),
@@ -45,7 +71,7 @@ export function dashboard(options: DashboardOptions): Hono<DashboardEnv> {
   app.use(visitor(cookie, now), formGuard)
   app.route('/', signInRoutes(options, cookie, vouch))
   app.use(signedIn(options, vouch))
-  for (const pages of [clients, client, costs]) app.route('/', pages(sql))
+  for (const pages of PAGES) app.route('/', pages(sql))
   app.get('/', (c) => c.redirect(`${c.var.base}/costs`, 302))
   // Not notFound(), which an app that mounts this one does not see.
   app.all('*', (c) => (c.req.path === `${c.var.base}/` ? c.redirect(c.var.base, 302) : notFound(c)))

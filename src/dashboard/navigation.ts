@@ -9,11 +9,19 @@ export interface NavigationItem {
   roles?: readonly Role[]
 }
 
+const ADMINS: readonly Role[] = ['admin', 'service']
+
 /** The pages, in the order in which people look. */
 export const NAVIGATION: readonly NavigationItem[] = [
   { path: '', title: 'Overview' },
   { path: '/clients', title: 'Clients' },
   { path: '/costs', title: 'Costs' },
+  { path: '/users', title: 'Users' },
+  { path: '/limits', title: 'Limits' },
+  { path: '/prices', title: 'Prices' },
+  { path: '/log', title: 'Errors and log' },
+  { path: '/audit', title: 'Audit', roles: ADMINS },
+  { path: '/data', title: 'Data', roles: ADMINS },
 ]
 
 /** Where the first page lies: at the mount itself, whatever that is. */

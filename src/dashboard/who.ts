@@ -40,3 +40,7 @@ export function whoFields(
     }
   `
 }
+
+/** What users are called, by their id; those of a long list have no name here. */
+export const namesOf = ({ users }: Choices): ReadonlyMap<string, string> =>
+  new Map((users ?? []).map(({ user_id, name, email }) => [user_id, name ?? email ?? user_id]))

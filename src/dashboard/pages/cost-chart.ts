@@ -1,10 +1,19 @@
-import type { CostSeries } from '../../reports/cost-series.ts'
+import type { CostSeries, SeriesUnit } from '../../reports/cost-series.ts'
 import type { CostReport } from '../../reports/costs.ts'
 import { chart } from '../components/chart.ts'
 import { emptyState } from '../components/table.ts'
 import { day, money, shortUsd } from '../format.ts'
 import type { Html } from '../html.ts'
-import type { ShownPeriod } from '../period.ts'
+import { daysOf, type ShownPeriod } from '../period.ts'
+
+const MOST_COLUMNS = 62
+
+/** Columns that are wide enough to be seen: days, or else weeks or months. */
+export function unitOf(period: ShownPeriod): SeriesUnit {
+  const days = daysOf(period)
+  if (days <= MOST_COLUMNS) return 'day'
+  return days <= MOST_COLUMNS * 7 ? 'week' : 'month'
+}
 
 const NAMES = { day: 'Day', week: 'Week of', month: 'Month' }
 

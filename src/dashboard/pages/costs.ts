@@ -3,7 +3,7 @@ import { csvResponse } from '../../file-response.ts'
 import type { Queryable, SqlSource } from '../../db/client.ts'
 import { choicesFor } from '../../reports/choices.ts'
 import { costLines } from '../../reports/cost-csv.ts'
-import { costSeries, type SeriesUnit } from '../../reports/cost-series.ts'
+import { costSeries } from '../../reports/cost-series.ts'
 import {
   type CostFilter,
   type CostGroup,
@@ -20,10 +20,10 @@ import type { DashboardEnv } from '../env.ts'
 import { html } from '../html.ts'
 import { page } from '../layout.ts'
 import { withQuery } from '../navigation.ts'
-import { daysOf, shownPeriod, type ShownPeriod } from '../period.ts'
+import { shownPeriod, type ShownPeriod } from '../period.ts'
 import { readAs } from '../read.ts'
 import { whoFields, whoFilter } from '../who.ts'
-import { costChart } from './cost-chart.ts'
+import { costChart, unitOf } from './cost-chart.ts'
 import { costTable } from './cost-table.ts'
 
 const GROUPS = [
@@ -44,15 +44,6 @@ const ORDERS: Record<string, (one: CostRow, other: CostRow) => number> = {
 }
 
 const PAGE_ROWS = 50
-const MOST_COLUMNS = 62
-
-/** Columns that are wide enough to be seen: days, or else weeks or months. */
-function unitOf(period: ShownPeriod): SeriesUnit {
-  const days = daysOf(period)
-  if (days <= MOST_COLUMNS) return 'day'
-  return days <= MOST_COLUMNS * 7 ? 'week' : 'month'
-}
-
 /** What an address asks of the page: what it cannot mean is left out. */
 interface CostsView {
   group: Group

@@ -70,6 +70,17 @@ data[title] { cursor: help; }
 .details dd { margin: 0; overflow-wrap: anywhere; }
 .version { color: var(--soft); }
 .block { display: block; }
+.entries { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 0.875rem 1.25rem; margin: 0 0 1.25rem; align-items: start; }
+.entries > .notice, .entries > .decide { grid-column: 1 / -1; margin: 0; }
+.entry { display: grid; gap: 0.1875rem; }
+.entry label { font-weight: 500; font-size: 0.875rem; }
+.fault { color: var(--bad); font-size: 0.8125rem; }
+[aria-invalid="true"] { border-color: var(--bad); }
+.panel { background: var(--paper); border: 1px solid var(--rule); border-radius: 8px; padding: 0.625rem 1rem; margin: 0 0 0.75rem; }
+.panel > :nth-child(2) { margin-top: 0.875rem; }
+.meter .ground { fill: var(--sunk); stroke: var(--edge); }
+.meter .used { fill: var(--accent); } .meter.near .used { fill: var(--warn); } .meter.full .used { fill: var(--bad); }
+.meter .held { stroke: var(--ink); stroke-width: 4; stroke-dasharray: 2 2; }
 @media (max-width: 40rem) {
   .minor { display: none; }
   .field { flex: 1 1 8.5rem; }
