@@ -1,6 +1,6 @@
 -- Personal access tokens: for clients that can only be given a fixed header. What is kept is the SHA-256 of 32 random
 -- bytes, so that nobody who reads this table can use one. The ledger's statement looks at the row of the token at every
--- call.
+-- call; open streams are looked at every few seconds.
 
 -- migrate:up
 create table archon_mcp_access_tokens (
@@ -33,6 +33,37 @@ alter table archon_mcp_access_tokens enable row level security;
 create policy archon_mcp_access_tokens_service on archon_mcp_access_tokens to service_role using (true) with check (true);
 grant select, insert, update, delete on archon_mcp_access_tokens to service_role;
 
+-- Of streams that are open: the places of those whose user is blocked, cut off since or gone, or whose access token or
+-- session was ended by somebody. Time ends a session too, but no stream in it: that has no calls by its nature.
+create function archon_mcp_cut_off(
+  p_user_id uuid[], p_issued_at timestamptz[], p_access_token uuid[], p_session_id uuid[]
+) returns setof integer
+language sql
+stable
+as $$
+  select stream.place::integer
+  from unnest(p_user_id, p_issued_at, p_access_token, p_session_id) with ordinality
+    as stream (user_id, issued_at, access_token, session_id, place)
+  where stream.user_id is not null and not exists (
+      select from archon_mcp_users as known
+      where known.user_id = stream.user_id
+        and known.blocked_at is null
+        and (known.revoked_at is null or stream.issued_at > known.revoked_at)
+    )
+    or stream.access_token is not null and not exists (
+      select from archon_mcp_access_tokens as token
+      where token.token_id = stream.access_token
+        and token.revoked_at is null
+        and token.expires_at > clock_timestamp()
+    )
+    or exists (
+      select from archon_mcp_sessions as session
+      where session.session_id = stream.session_id and session.disconnect_reason in ('revoked', 'admin', 'erased')
+    )
+$$;
+revoke all on function archon_mcp_cut_off(uuid[], timestamptz[], uuid[], uuid[]) from public, anon, authenticated;
+grant execute on function archon_mcp_cut_off(uuid[], timestamptz[], uuid[], uuid[]) to service_role;
+
 -- What an earlier way down set aside, of users who are still there.
 insert into archon_mcp_access_tokens
 select kept.*
@@ -48,4 +79,5 @@ select archon_mcp_remember('archon_mcp_access_tokens');
 lock table archon_mcp_access_tokens;
 select archon_mcp_refuse_additions('archon_mcp_access_tokens');
 select archon_mcp_set_aside_rows(10, 'archon_mcp_access_tokens');
+drop function archon_mcp_cut_off;
 drop table archon_mcp_access_tokens;

@@ -2,8 +2,9 @@ import type { Context } from 'hono'
 import { addHeaders, replaceResponse } from '../errors.ts'
 import type { RequestId } from '../mcp/json-rpc.ts'
 import { requestOf } from '../mcp/read-request.ts'
-import { type BodyEnd, watchBody } from './body-end.ts'
+import { type BodyEnd, type CutBody, watchBody } from './body-end.ts'
 import { utf8Length } from './count.ts'
+import { createFarewell, type WatchAccess } from './cut-off.ts'
 import { defer } from './defer.ts'
 import { failure, type Outcome, outcomesOfBody } from './outcome.ts'
 import type { Rest } from './resumption.ts'
@@ -36,6 +37,10 @@ export interface Renew {
 export interface Ending {
   close: Close
   renew: Renew
+  /** Cuts the body when the caller's access ends. */
+  access: WatchAccess
+  /** The ids of the requests that it answers. */
+  ids: readonly (RequestId | null)[]
   headers: Record<string, string>
 }
 
@@ -49,7 +54,7 @@ export async function closeWithBody(c: Context, kind: 'mcp' | 'api', ending: End
     const complete = res.status < 400 ? SUCCESS : unanswered
     const onEnd = (end: BodyEnd, bytes: number) =>
       close(new Map(), end === 'complete' ? complete : brokenOff(end), bytes)
-    return watch(c, () => {}, onEnd, ending)
+    return watch(c, { onChunk: () => {}, onEnd, onCut: () => CUT_SHORT }, ending)
   }
   // Too large to be held: it passes, and nobody knows what it says.
   const unread = c.get('passesUnread') === true
@@ -69,33 +74,71 @@ export async function closeWithBody(c: Context, kind: 'mcp' | 'api', ending: End
   const reader = createSseReader((data) => {
     for (const [id, outcome] of outcomesOfBody(data)) outcomes.set(id, outcome)
   })
-  const onChunk = /^text\/event-stream\b/i.test(type) ? reader.push : () => {}
+  const events = isEvents(c)
+  const farewell = createFarewell()
+  const onChunk = (chunk: Uint8Array): void => {
+    if (!events) return
+    reader.push(chunk)
+    farewell.push(chunk)
+  }
+  const onCut = () => (events ? farewell.say(ending.ids.filter((id) => !outcomes.has(id))) : CUT_SHORT)
   const onEnd = (end: BodyEnd, bytes: number): Promise<unknown> => {
     const unseen = (unread && res.ok) || reader.oversized() ? SUCCESS : unanswered
-    return close(outcomes, end === 'complete' ? unseen : brokenOff(end), bytes, reader.named())
+    return close(
+      outcomes,
+      end === 'complete' ? unseen : brokenOff(end),
+      bytes,
+      end !== 'cut' && reader.named(),
+    )
   }
-  watch(c, onChunk, onEnd, ending)
+  watch(c, { onChunk, onEnd, onCut }, ending)
 }
 
 /** Reads the outcomes of calls of other requests, which a client takes up again on this stream. */
-export function readRest(c: Context, { found, ended }: Rest, headers: Record<string, string>): void {
+export function readRest(
+  c: Context,
+  { found, ended }: Rest,
+  ending: Pick<Ending, 'access' | 'headers'>,
+): void {
   const reader = createSseReader((data) => {
     for (const [id, outcome] of outcomesOfBody(data)) found(id, outcome)
   })
-  const renew = { everyMs: MAX_TIMER_MS, run: () => Promise.resolve() }
-  watch(c, reader.push, () => Promise.resolve(ended()), { close: () => Promise.resolve(), renew, headers })
+  const onEnd = () => Promise.resolve(ended())
+  watch(c, { onChunk: reader.push, onEnd, onCut: () => new Uint8Array(0) }, ending)
 }
+
+const isEvents = ({ res }: Context): boolean =>
+  /^text\/event-stream\b/i.test(res.headers.get('content-type') ?? '')
+
+/** Cuts a stream of events that answers no call, such as that of a GET, when its caller's access ends. */
+export function cutWithAccess(c: Context, access: WatchAccess): void {
+  if (!isEvents(c)) return
+  const parts = { onChunk: () => {}, onEnd: () => Promise.resolve(), onCut: () => new Uint8Array(0) }
+  watch(c, parts, { access, headers: {} })
+}
+
+/** A file or a text that ends early must not look whole. */
+const CUT_SHORT = new Error('cut off: access was withdrawn')
 
 /** The client left: how a subscription ends, and a call that nobody waits for any longer. */
 export const CANCELLED = failure('cancelled: the client left before the result')
 const BROKEN_OFF = failure('the response broke off')
-const brokenOff = (end: BodyEnd): Outcome => (end === 'cancelled' ? CANCELLED : BROKEN_OFF)
+const CUT_OFF = failure('cut off: access was withdrawn')
+const brokenOff = (end: BodyEnd): Outcome =>
+  end === 'cut' ? CUT_OFF : end === 'cancelled' ? CANCELLED : BROKEN_OFF
+
+/** What is done with a body on its way. */
+interface Watching {
+  onChunk: (chunk: Uint8Array) => void
+  onEnd: (end: BodyEnd, bytes: number) => Promise<unknown>
+  /** What stands at its end when it is cut. */
+  onCut: () => Uint8Array | Error
+}
 
 function watch(
   c: Context,
-  onChunk: (chunk: Uint8Array) => void,
-  onEnd: (end: BodyEnd, bytes: number) => Promise<unknown>,
-  { renew, headers }: Ending,
+  { onChunk, onEnd, onCut }: Watching,
+  { renew, access, headers }: Pick<Ending, 'access' | 'headers'> & Partial<Pick<Ending, 'renew'>>,
 ): void {
   const body = c.res.body as ReadableStream<Uint8Array> | null
   // Nobody reads the body of an answer to HEAD.
@@ -109,15 +152,20 @@ function watch(
     bytes += chunk.byteLength
     onChunk(chunk)
   }
-  const renewing = setInterval(() => void renew.run(), renew.everyMs)
+  const renewing = renew === undefined ? undefined : setInterval(() => void renew.run(), renew.everyMs)
   defer(
     c,
     new Promise((resolve) => {
       const ended = (end: BodyEnd): void => {
         clearInterval(renewing)
+        unwatch?.()
         resolve(onEnd(end, bytes))
       }
-      replaceBody(c, watchBody(body, passing, ended), headers)
+      let unwatch: (() => void) | undefined
+      const opened = (cut: CutBody): void => {
+        unwatch = access(() => cut(onCut()))
+      }
+      replaceBody(c, watchBody(body, passing, ended, opened), headers)
     }),
   )
 }

@@ -11,6 +11,7 @@ import {
   CANCELLED,
   type Close,
   closeWithBody,
+  cutWithAccess,
   MAX_TIMER_MS,
   readRest,
   type Renew,
@@ -18,6 +19,7 @@ import {
 } from './close-with-body.ts'
 import { createUsageCollector, type UsageCollector } from './collector.ts'
 import { countByLength, countCall, type TokenCounter } from './count.ts'
+import { accessOf, type WatchAccess } from './cut-off.ts'
 import { defer, LIVES_ON } from './defer.ts'
 import { failure, type Outcome } from './outcome.ts'
 import { cancelledBy, giveUp, restOf, waitForRest } from './resumption.ts'
@@ -91,8 +93,11 @@ export async function meterCalls(
     defer(c, close(new Map(), THREW))
     throw error
   }
-  if (calls.length === 0) return endOthers(c, headers)
-  if (c.error === undefined) return await closeWithBody(c, calls[0]!.call.kind, { close, renew, headers })
+  const access = accessOf(c, sql)
+  if (calls.length === 0) return endOthers(c, access, headers)
+  const ids = calls.map(({ rpcId }) => rpcId)
+  if (c.error === undefined)
+    return await closeWithBody(c, calls[0]!.call.kind, { close, renew, access, ids, headers })
   defer(c, close(new Map(), THREW))
   addHeaders(c, headers)
 }
@@ -111,7 +116,7 @@ async function whileRenewed<T>({ everyMs, run }: Renew, work: Promise<T>): Promi
 }
 
 /** A request without calls may end those of others: by their rest, by a cancel, or with the session. */
-function endOthers(c: Context, headers: Record<string, string>): void {
+function endOthers(c: Context, access: WatchAccess, headers: Record<string, string>): void {
   const sessionId = sessionOf(c)
   const { method } = c.req
   if (sessionId !== null && LIVES_ON) {
@@ -120,10 +125,11 @@ function endOthers(c: Context, headers: Record<string, string>): void {
     if (cancelled !== undefined) giveUp(sessionId, cancelled, CANCELLED)
     const takesUp = method === 'GET' && requestOf(c).headers.has('last-event-id')
     if (takesUp && /^text\/event-stream\b/i.test(c.res.headers.get('content-type') ?? '')) {
-      return readRest(c, restOf(sessionId), headers)
+      return readRest(c, restOf(sessionId), { access, headers })
     }
   }
   addHeaders(c, headers)
+  cutWithAccess(c, access)
 }
 
 const THREW = failure('the handler threw')
