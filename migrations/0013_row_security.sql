@@ -159,6 +159,17 @@ from archon_mcp_adopted as adopted
 join pg_class as class on class.oid = to_regclass(adopted.name)
 where adopted.kind = 'table';
 
+-- Where it was on when an earlier way down took the policies away, it is on again.
+do $$
+declare
+  v_table text;
+begin
+  for v_table in select content ->> 'name' from archon_mcp_take_back(13, 'archon_mcp_adopted') loop
+    execute format('alter table %I enable row level security', v_table);
+  end loop;
+end
+$$;
+
 -- The switch of Archon's three tables, for their owner.
 create function archon_mcp_enable_rls() returns void
 language plpgsql
@@ -212,10 +223,137 @@ begin
   end if;
 end
 $$;
+-- Sums of calls, for who may see the sums: of everybody's calls also for finance, which reads no single one of them.
+create type archon_mcp_call_sum as (
+  user_id uuid, session_id uuid, department text, client_type text, tool text, model text, quarter timestamptz,
+  ms integer, calls bigint, success bigint, timeouts bigint, prompt_tokens bigint, completion_tokens bigint,
+  cost numeric, success_prompt_tokens bigint, success_completion_tokens bigint, success_cost numeric,
+  unpriced_calls bigint, estimated_calls bigint, duration_ms bigint, timed_calls bigint, first_at timestamptz,
+  last_at timestamptz
+);
+
+-- The calls of a period that have ended, summed up by any of the first eight columns of the answer; by none of them in
+-- one row. `tool` is the method of what is none, `quarter` a quarter of an hour, `ms` how long calls took. By model, a
+-- call counts in the row of each that it used, and without a model if it used none or its tool has a price of its own:
+-- tokens and costs add up, calls do not.
+create function archon_mcp_call_sums(
+  p_by text[], p_from timestamptz, p_to timestamptz,
+  -- Null for all.
+  p_user_id uuid default null, p_department text default null, p_session_id uuid default null,
+  -- Of models that had no price alone.
+  p_unpriced boolean default false,
+  -- For whom a program asks: role, id and department. Whoever else asks, asks for themselves.
+  p_role text default null, p_viewer uuid default null, p_viewer_department text default null
+) returns setof archon_mcp_call_sum
+language plpgsql
+stable
+security definer
+as $$
+declare
+  v_who archon_mcp_who := archon_mcp_caller();
+  v_by_model constant boolean := 'model' = any (p_by);
+  v_columns constant text[] := array['user_id', 'session_id', 'department', 'client_type', 'tool', 'model', 'quarter', 'ms'];
+  v_types constant text[] := array['uuid', 'uuid', 'text', 'text', 'text', 'text', 'timestamptz', 'integer'];
+  v_kept text;
+  v_groups text;
+begin
+  if v_who.role = 'service' and p_role is distinct from 'service' and p_role is not null then
+    v_who := row(
+      p_role, p_viewer, p_viewer_department, archon_mcp_sees_everyone(p_role), archon_mcp_sees_every_call(p_role),
+      archon_mcp_manages(p_role, p_viewer_department)
+    )::archon_mcp_who;
+  end if;
+  select string_agg(case when name = any (p_by) then 'call.' || name else 'null::' || type end, ', ' order by place),
+         string_agg(case when name = any (p_by) then place::text end, ', ' order by place)
+  into v_kept, v_groups
+  from unnest(v_columns, v_types) with ordinality as wanted (name, type, place);
+  return query execute format(
+    $sum$
+      select %1$s, coalesce(sum(call.calls), 0)::bigint,
+             coalesce(sum(call.calls) filter (where call.success), 0)::bigint,
+             coalesce(sum(call.calls) filter (where call.status = 'timeout'), 0)::bigint,
+             coalesce(sum(call.prompt_tokens), 0)::bigint,
+             coalesce(sum(call.completion_tokens), 0)::bigint,
+             coalesce(sum(call.cost), 0),
+             coalesce(sum(call.prompt_tokens) filter (where call.success), 0)::bigint,
+             coalesce(sum(call.completion_tokens) filter (where call.success), 0)::bigint,
+             coalesce(sum(call.cost) filter (where call.success), 0),
+             coalesce(sum(call.unpriced), 0)::bigint,
+             coalesce(sum(call.estimated::integer), 0)::bigint,
+             coalesce(sum(call.ms), 0)::bigint,
+             count(call.ms), min(call.at), max(call.at)
+      from (
+        select call.user_id, call.session_id, call.department::text, call.client_type::text,
+               coalesce(nullif(call.tool_name, ''), call.method)::text as tool,
+               date_bin('15 minutes', call.timestamp, timestamptz 'epoch') as quarter, call.duration_ms as ms,
+               call.timestamp as at, call.status, call.status = 'success' as success, call.estimated,
+               %2$s
+        from archon_mcp_requests as call
+        %3$s
+        where call.status <> 'open'
+          and archon_mcp_sees(%4$L::boolean, %5$L::uuid, %6$L::text, call.user_id, call.department)
+          %7$s
+      ) as call
+      %8$s
+    $sum$,
+    v_kept,
+    case
+      when v_by_model
+        then 'line.model, line.calls, line.prompt_tokens, line.completion_tokens, line.cost, line.unpriced'
+      else
+        '1 as calls, coalesce(call.prompt_tokens, 0) as prompt_tokens,
+         coalesce(call.completion_tokens, 0) as completion_tokens,
+         case when call.kind is null then coalesce(call.estimated_cost, 0) else call.cost end as cost,
+         call.unpriced::integer as unpriced'
+    end,
+    case when v_by_model then format(
+      $lines$
+        cross join lateral (
+          select used.model::text, 1 as calls, used.prompt_tokens, used.completion_tokens, used.cost,
+                 used.unpriced::integer as unpriced
+          from archon_mcp_usage as used
+          where used.request_id = call.request_id %s
+          %s
+        ) as line
+      $lines$,
+      case when p_unpriced then 'and used.unpriced' else '' end,
+      case when p_unpriced then '' else
+        -- What no line accounts for.
+        'union all
+         select null, (count(used.model) = 0 or call.tool_cost <> 0)::integer,
+                coalesce(call.prompt_tokens, 0) - coalesce(sum(used.prompt_tokens), 0),
+                coalesce(call.completion_tokens, 0) - coalesce(sum(used.completion_tokens), 0),
+                case when call.kind is null then coalesce(call.estimated_cost, 0) else call.cost end
+                  - coalesce(sum(used.cost), 0),
+                (count(used.model) = 0 and call.unpriced)::integer
+         from archon_mcp_usage as used
+         where used.request_id = call.request_id'
+      end
+    ) end,
+    v_who.everyone, v_who.user_id, v_who.manages,
+    concat_ws(
+      ' ',
+      format('and call.timestamp >= %L and call.timestamp < %L', coalesce(p_from, '-infinity'), coalesce(p_to, 'infinity')),
+      'and call.user_id = ' || quote_literal(p_user_id),
+      'and call.department = ' || quote_literal(p_department),
+      'and call.session_id = ' || quote_literal(p_session_id),
+      case when 'ms' = any (p_by) then 'and call.duration_ms is not null' end
+    ),
+    'group by ' || v_groups
+  );
+end
+$$;
+comment on function archon_mcp_call_sums is 'sums of the calls of a period by user, department, tool, ..., for who may see them';
+
 do $$
 begin
   execute format(
     'alter function archon_mcp_seen_spent(text, text, text[], text[], timestamptz, timestamptz) set search_path = %I, pg_temp',
+    current_schema()
+  );
+  execute format(
+    'alter function archon_mcp_call_sums(text[], timestamptz, timestamptz, uuid, text, uuid, boolean, text, uuid, text) '
+      'set search_path = %I, pg_temp',
     current_schema()
   );
 end
@@ -232,7 +370,7 @@ begin
       and proname in (
         'archon_mcp_sees_everyone', 'archon_mcp_sees_every_call', 'archon_mcp_manages', 'archon_mcp_sees',
         'archon_mcp_caller', 'archon_mcp_take_policies', 'archon_mcp_enable_rls', 'archon_mcp_disable_rls',
-        'archon_mcp_seen_spent'
+        'archon_mcp_seen_spent', 'archon_mcp_call_sums'
       )
   loop
     execute format('revoke all on function %s from public, anon, authenticated, service_role', v_routine);
@@ -279,7 +417,7 @@ begin
       ('archon_mcp_memberships', format(v_sees, v_everyone, 'user_id', 'department')),
       ('archon_mcp_sessions', format(v_sees, v_everyone, 'user_id', 'department')),
       ('archon_mcp_requests', format(v_sees, v_every_call, 'user_id', 'department')),
-      ('archon_mcp_usage', v_everyone || format(
+      ('archon_mcp_usage', v_every_call || format(
         ' or exists (select from archon_mcp_requests as call where call.request_id = archon_mcp_usage.request_id and %s)',
         format(v_sees, v_every_call, 'call.user_id', 'call.department')
       )),
@@ -315,6 +453,7 @@ begin
       ('archon_mcp_watermark', v_known),
       ('archon_mcp_rebuilds', v_everyone),
       ('archon_mcp_audit', v_every_call),
+      ('archon_mcp_retention', v_every_call),
       ('archon_mcp_access_tokens', v_every_call || ' or user_id = ' || v_user_id)
   loop
     execute format('create policy %I on %I for select to authenticated using (%s)', v_table || '_caller', v_table, v_seen);
@@ -356,12 +495,25 @@ begin
   loop
     execute format('revoke execute on function %s from authenticated', v_routine);
   end loop;
+  -- Who turned it on wants it on when the policies are back.
+  insert into archon_mcp_adopted (kind, name)
+  select 'switch', class.relname
+  from pg_class as class
+  left join archon_mcp_adopted as adopted on adopted.kind = 'row security' and adopted.name = class.relname
+  where class.relnamespace = current_schema()::regnamespace
+    and class.relname in ('archon_mcp_sessions', 'archon_mcp_requests', 'archon_llm_pricing')
+    and class.relrowsecurity
+    and coalesce(adopted.definition, '') not like '% enable row level security';
+  perform archon_mcp_set_aside_rows(13, 'archon_mcp_adopted', 'kept.kind = ''switch''');
+  delete from archon_mcp_adopted where kind = 'switch';
   for v_definition in delete from archon_mcp_adopted where kind in ('policy', 'row security') returning definition loop
     execute v_definition;
   end loop;
 end
 $$;
 revoke select on archon_mcp_user_stats, archon_mcp_session_stats from authenticated;
+drop function archon_mcp_call_sums;
+drop type archon_mcp_call_sum;
 drop function archon_mcp_seen_spent;
 drop function archon_mcp_disable_rls;
 drop function archon_mcp_enable_rls;

@@ -162,6 +162,8 @@ describe('migrate', () => {
     const down = await run(['migrate', 'down', '--all'], environment)
     expect({ err: down.err, code: down.code }).toEqual({ err: '', code: 0 })
     expect(down.out.split('\n').filter((line) => line.includes('set_aside'))).toEqual([
+      // That row-level security was on for Archon's tables.
+      kept('3 rows of archon_mcp_adopted'),
       kept('1 row of archon_mcp_memberships'),
       kept('1 row of archon_mcp_users'),
       kept('1 row of archon_mcp_sessions'),

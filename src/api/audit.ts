@@ -1,7 +1,6 @@
 import * as z from 'zod'
 import { asCaller } from '../as-caller.ts'
 import { AUDIT_ACTIONS } from '../audit.ts'
-import { resolveSql } from '../db/client.ts'
 import { auditLines, listAudit } from '../reports/audit.ts'
 import { AuditPage } from './answers/audit.ts'
 import { csvResponse, formatQuery } from './csv.ts'
@@ -37,7 +36,10 @@ export const audit = [
         const read = await readPeriod(db, { from, to, timezone }, FIRST)
         if ('fault' in read) return faulty(read.fault)
         if (format === 'csv') {
-          return csvResponse('audit.csv', auditLines(resolveSql(sql, c), wanted, read.period))
+          return csvResponse(
+            'audit.csv',
+            auditLines((report) => asCaller(c, sql, report), wanted, read.period),
+          )
         }
         const period = from === undefined && to === undefined ? undefined : read.period
         const page = { limit, after: cursor ?? null }

@@ -85,7 +85,7 @@ export const personalData = [
     roles: ADMINS,
     summary: 'For how many days each kind of data is kept',
     answers: { 200: RetentionAnswer },
-    handle: async (c, _asked, { sql }) => c.json(await retentionState(resolveSql(sql, c))),
+    handle: (c, _asked, { sql }) => asCaller(c, sql, async (db) => c.json(await retentionState(db))),
   }),
   route({
     method: 'PUT',

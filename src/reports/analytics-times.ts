@@ -1,7 +1,7 @@
 import type { Queryable } from '../db/client.ts'
 import type { AnalyticsPeriod } from './analytics-period.ts'
-import { toolOf } from './usage-columns.ts'
-import { type ReportCaller, visibleTo } from './visible-to.ts'
+import { callSums } from './call-sums.ts'
+import type { ReportCaller } from './visible-to.ts'
 
 /** How long calls took, in ms. A percentile is the time of a call that there was: so many took no longer. */
 export interface ResponseTimes {
@@ -38,14 +38,8 @@ export async function responseTimes(
   // Calls are many and durations few: they are counted first, and sorted then.
   const [row] = await sql<[ResponseTimes]>`
     with times as materialized (
-      select ${toolOf(sql)} as tool, call.duration_ms as ms, count(*) as calls
-      from archon_mcp_requests as call
-      where ${visibleTo(sql, caller, 'call.user_id')}
-        and call.status <> 'open'
-        and call.duration_ms is not null
-        and call.timestamp >= ${start}
-        and call.timestamp < ${end}
-      group by 1, 2
+      select call.tool, call.ms, call.calls
+      from ${callSums(sql, caller, ['tool', 'ms'], { period: { start, end } })}
     ), tools as (
       select timed.tool,
              round(sum(timed.ms * timed.calls) / sum(timed.calls), 2) as avg_ms,

@@ -1,8 +1,7 @@
 import type { Queryable } from '../db/client.ts'
 import type { AnalyticsPeriod } from './analytics-period.ts'
-import { costOfCall } from './call-sums.ts'
-import { tokensOf } from './usage-columns.ts'
-import { type ReportCaller, visibleTo } from './visible-to.ts'
+import { callSums } from './call-sums.ts'
+import type { ReportCaller } from './visible-to.ts'
 
 /** A number and what it was before; from 0, a change is 100 percent or none. */
 export interface Change<T = number> {
@@ -30,22 +29,12 @@ export interface CallTrends {
   } | null
 }
 
-/** The figures of the calls between two moments, as columns of one row or of one for each group. */
-const figures = (sql: Queryable, caller: ReportCaller, from: Date, to: Date, group = sql``) => sql`
-  select count(*) as requests,
-         count(*) filter (where call.status = 'success') as success,
-         count(*) filter (where call.status = 'error') as error,
-         count(*) filter (where call.status = 'timeout') as timeout,
-         coalesce(sum(${tokensOf(sql)}), 0) as tokens,
-         coalesce(sum(${costOfCall(sql)}), 0) as cost,
-         coalesce(sum(call.duration_ms), 0) as duration,
-         count(call.duration_ms) as timed
-         ${group}
-  from archon_mcp_requests as call
-  where ${visibleTo(sql, caller, 'call.user_id')}
-    and call.status <> 'open'
-    and call.timestamp >= ${from}
-    and call.timestamp < ${to}`
+/** The figures of the calls between two moments: one row, or one for each quarter of an hour. */
+const figures = (sql: Queryable, caller: ReportCaller, start: Date, end: Date, by: 'quarter'[] = []) => sql`
+  select call.calls as requests, call.success, call.calls - call.success - call.timeouts as error,
+         call.timeouts as timeout, call.prompt_tokens + call.completion_tokens as tokens, call.cost,
+         call.duration_ms as duration, call.timed_calls as timed, call.quarter as at
+  from ${callSums(sql, caller, by, { period: { start, end } })}`
 
 /** The sum of such rows. */
 const sumOfFigures = (sql: Queryable) => sql`
@@ -99,11 +88,10 @@ export async function callTrends(
 ): Promise<CallTrends> {
   const { start, end, days, timezone } = period
   // Quarters of an hour lie in one hour of one day of every zone, and are few: each is put on the clock once.
-  const quarter = sql`, date_bin('15 minutes', call.timestamp, timestamptz 'epoch') as at`
   const [row] = await sql<[CallTrends['trends'] & Omit<CallTrends, 'trends'>]>`
     with quarters as materialized (
       select quarter.*, quarter.at at time zone ${timezone} as clock
-      from (${figures(sql, caller, start, end, quarter)} group by at) as quarter
+      from (${figures(sql, caller, start, end, ['quarter'])}) as quarter
     ), days as materialized (
       select part.clock::date as date, ${sumOfFigures(sql)} from quarters as part group by 1
     ), hours as materialized (

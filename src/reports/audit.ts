@@ -4,6 +4,7 @@ import { csvRow } from './csv.ts'
 import { type Period, toldPeriod } from './period.ts'
 import { plain } from './plain.ts'
 import { comesAfter, cutPage, type PageRequest, type Position, positionColumns } from './position.ts'
+import type { ReportReader } from './visible-to.ts'
 
 /** An act of an administrator. It holds ids and numbers: who they are is told by the users. */
 export interface AuditLine {
@@ -79,7 +80,7 @@ const CSV_COLUMNS = [
 
 /** The same as CSV: a line for each act, then how many, then the period. Read in steps, as somebody reads it. */
 export async function* auditLines(
-  sql: Queryable,
+  read: ReportReader,
   filter: AuditFilter,
   period: Period,
 ): AsyncGenerator<string> {
@@ -87,7 +88,8 @@ export async function* auditLines(
   let acts = 0
   let after: Position | null = null
   do {
-    const found: AuditRow[] = await pageOfAudit(sql, { ...filter, period }, { limit: CSV_PAGE, after })
+    const page: PageRequest = { limit: CSV_PAGE, after }
+    const found: AuditRow[] = await read((sql) => pageOfAudit(sql, { ...filter, period }, page))
     const { rows, next } = cutPage(found, CSV_PAGE)
     for (const row of rows) {
       const { details, ...line } = lineOf(row)

@@ -1,8 +1,8 @@
 import type { Queryable } from '../db/client.ts'
-import { costOfCall } from './call-sums.ts'
+import { callSums, costOfCall } from './call-sums.ts'
 import { plain } from './plain.ts'
 import { comesAfter, cutPage, type PageRequest, type Position, positionColumns } from './position.ts'
-import { callsVisibleTo, type ReportCaller, visibleTo } from './visible-to.ts'
+import { callsVisibleTo, type ReportCaller } from './visible-to.ts'
 
 /** One call: one JSON-RPC request, or one HTTP request of kind `api`. */
 export interface McpCall {
@@ -43,14 +43,9 @@ export async function sessionSummary(
   sessionId: string,
 ): Promise<CallsSummary> {
   const [row] = await sql<[Record<Exclude<keyof CallsSummary, 'total_tokens'>, string>]>`
-    select count(*) as total_requests,
-           coalesce(sum(call.prompt_tokens), 0) as total_prompt_tokens,
-           coalesce(sum(call.completion_tokens), 0) as total_completion_tokens,
-           trim_scale(coalesce(sum(${costOfCall(sql)}), 0)) as total_cost
-    from archon_mcp_requests as call
-    where call.session_id = ${sessionId}
-      and call.status <> 'open'
-      and ${visibleTo(sql, caller, 'call.user_id')}`
+    select call.calls as total_requests, call.prompt_tokens as total_prompt_tokens,
+           call.completion_tokens as total_completion_tokens, trim_scale(call.cost) as total_cost
+    from ${callSums(sql, caller, [], { sessionId })}`
   const prompt = Number(row.total_prompt_tokens)
   const completion = Number(row.total_completion_tokens)
   return {

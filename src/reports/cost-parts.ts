@@ -2,12 +2,12 @@ import type { Queryable } from '../db/client.ts'
 import { type costOfCall, sumsOfCalls, sumsOfSums } from './call-sums.ts'
 import type { Period } from './period.ts'
 
-/** A part of a query, such as `archon_mcp_requests as call where …`. */
+/** A part of a query, such as callSums(). */
 export type SqlFragment = ReturnType<typeof costOfCall>
 
 // Each of these gives rows of sums by `key`, and one more with `is_total` over all.
 
-/** Sums by what stands in each call. */
+/** Sums by what stands in each call; `calls` are summed up by it. */
 export const partsByColumn = (sql: Queryable, key: SqlFragment, calls: SqlFragment) => sql`
   select grouping(part.key) = 1 as is_total, part.key, null as label, ${sumsOfSums(sql, 'part')}
   from (
@@ -30,7 +30,7 @@ export function partsByTime(
   const startOf = unit === 'day' ? startOfDay : startOfHour
   return sql`
     with part as materialized (
-      select date_bin('15 minutes', call.timestamp, timestamptz 'epoch') as quarter, ${sumsOfCalls(sql)}
+      select call.quarter, ${sumsOfCalls(sql)}
       from ${calls}
       group by 1
     ), counted as (
@@ -88,52 +88,22 @@ const hourLabel = (sql: Queryable, timezone: string) => {
  * Sums by model: each call in the row of every model that it used, with what it used of that one. What no model
  * accounts for, such as a tool's own price and tokens that were counted from texts, has no key: it is what is left
  * of the total, so that the rows add up to that to the last digit. Calls do not: one may stand in several rows.
+ * @param calls the same calls, summed up by model and by nothing.
  */
-export const partsByModel = (sql: Queryable, calls: SqlFragment) => sql`
-  with total as materialized (
-    select ${sumsOfCalls(sql)}, ${callsOfPricedTools(sql)}
-    from ${calls}
-  ), used as materialized (
-    select line.model, count(*) as calls, count(*) filter (where call.status = 'success') as success,
-           sum(line.prompt_tokens) as prompt_tokens, sum(line.completion_tokens) as completion_tokens,
-           sum(line.cost) as cost, count(*) filter (where coalesce(line.unpriced, call.unpriced)) as unpriced_calls,
-           ${callsOfPricedTools(sql)}
-    from (select call.request_id, call.status, call.unpriced, call.tool_cost from ${calls}) as call
-    left join archon_mcp_usage as line on line.request_id = call.request_id
-    group by line.model
-  ), rest as (
-    -- Calls without a model, and those of tools with a price that used one.
-    select coalesce(none.calls, 0) + total.priced - coalesce(none.priced, 0) as calls,
-           coalesce(none.success, 0) + total.priced_success - coalesce(none.priced_success, 0) as success,
-           coalesce(total.prompt_tokens, 0) - told.prompt_tokens as prompt_tokens,
-           coalesce(total.completion_tokens, 0) - told.completion_tokens as completion_tokens,
-           coalesce(total.cost, 0) - told.cost as cost,
-           coalesce(none.unpriced_calls, 0) as unpriced_calls, total.estimated_calls
-    from total
-    cross join (
-      select coalesce(sum(used.prompt_tokens), 0) as prompt_tokens,
-             coalesce(sum(used.completion_tokens), 0) as completion_tokens, coalesce(sum(used.cost), 0) as cost
-      from used
-    ) as told
-    left join used as none on none.model is null
-  ), part as (
-    select false as is_total, used.model as key, used.calls, used.success, used.prompt_tokens, used.completion_tokens,
-           used.cost, used.unpriced_calls, 0 as estimated_calls
-    from used
-    where used.model is not null
+export const partsByModel = (sql: Queryable, calls: { byModel: SqlFragment; all: SqlFragment }) => sql`
+  with part as (
+    select false as is_total, call.model as key, call.calls, call.success, call.prompt_tokens, call.completion_tokens,
+           call.cost, call.unpriced_calls, case when call.model is null then total.estimated_calls else 0 end
+             as estimated_calls
+    from ${calls.byModel}
+    cross join (select call.estimated_calls from ${calls.all}) as total
+    where call.model is not null
+       or call.calls > 0 or (call.prompt_tokens, call.completion_tokens, call.cost) <> (0, 0, 0)
     union all
-    select false, null, rest.*
-    from rest
-    where rest.calls > 0 or (rest.prompt_tokens, rest.completion_tokens, rest.cost) <> (0, 0, 0)
-    union all
-    select true, null, total.calls, total.success, total.prompt_tokens, total.completion_tokens, total.cost,
-           total.unpriced_calls, total.estimated_calls
-    from total
+    select true, null, call.calls, call.success, call.prompt_tokens, call.completion_tokens, call.cost,
+           call.unpriced_calls, call.estimated_calls
+    from ${calls.all}
   )
   select part.is_total, part.key, null as label, ${sumsOfSums(sql, 'part')}
   from part
   group by part.is_total, part.key`
-
-const callsOfPricedTools = (sql: Queryable) => sql`
-  count(*) filter (where call.tool_cost <> 0) as priced,
-  count(*) filter (where call.tool_cost <> 0 and call.status = 'success') as priced_success`

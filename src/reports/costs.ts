@@ -1,12 +1,11 @@
 import type { Queryable } from '../db/client.ts'
-import { type CallSums, sumsOf, type SumsRow } from './call-sums.ts'
+import { type CallSums, callSums, type SummedBy, sumsOf, type SumsRow } from './call-sums.ts'
 import { clientTypeColumn } from './client-types.ts'
-import { partsByColumn, partsByModel, partsByTime, type SqlFragment } from './cost-parts.ts'
+import { partsByColumn, partsByModel, partsByTime } from './cost-parts.ts'
 import { type Period, type ToldPeriod, toldPeriod } from './period.ts'
 import { plain } from './plain.ts'
 import { departmentOf, emailOf, nameOf } from './user-names.ts'
-import { toolOf } from './usage-columns.ts'
-import { type ReportCaller, visibleTo } from './visible-to.ts'
+import type { ReportCaller } from './visible-to.ts'
 
 export const COST_GROUPS = ['user', 'department', 'client', 'tool', 'model', 'day', 'hour'] as const
 export type CostGroup = (typeof COST_GROUPS)[number]
@@ -50,35 +49,22 @@ const NOBODYS: Partial<Record<CostGroup, string>> = {
   model: "tools' own prices and unreported",
 }
 
-/** The calls of a period that a caller may see sums of. */
-const callsOf = (
-  sql: Queryable,
-  caller: ReportCaller,
-  { start, end }: Period,
-  { userId, department }: CostFilter,
-) => sql`
-  archon_mcp_requests as call
-  where call.status <> 'open'
-    and call.timestamp >= ${start} and call.timestamp < ${end}
-    and ${visibleTo(sql, caller, 'call.user_id')}
-    ${userId === undefined ? sql`` : sql`and call.user_id = ${userId}`}
-    ${department === undefined ? sql`` : sql`and call.department = ${department}`}`
-
-function partsBy(sql: Queryable, group: CostGroup, period: Period, calls: SqlFragment) {
+function partsBy(sql: Queryable, caller: ReportCaller, group: CostGroup, period: Period, filter: CostFilter) {
+  const calls = (...by: SummedBy[]) => callSums(sql, caller, by, { period, ...filter })
   switch (group) {
     case 'user':
-      return partsByColumn(sql, sql`call.user_id::text`, calls)
+      return partsByColumn(sql, sql`call.user_id::text`, calls('user_id'))
     case 'department':
-      return partsByColumn(sql, sql`call.department`, calls)
+      return partsByColumn(sql, sql`call.department`, calls('department'))
     case 'client':
-      return partsByColumn(sql, clientTypeColumn(sql, 'call.client_type'), calls)
+      return partsByColumn(sql, clientTypeColumn(sql, 'call.client_type'), calls('client_type'))
     case 'tool':
-      return partsByColumn(sql, toolOf(sql), calls)
+      return partsByColumn(sql, sql`call.tool`, calls('tool'))
     case 'model':
-      return partsByModel(sql, calls)
+      return partsByModel(sql, { byModel: calls('model'), all: calls() })
     case 'day':
     case 'hour':
-      return partsByTime(sql, group, period, calls)
+      return partsByTime(sql, group, period, calls('quarter'))
   }
 }
 
@@ -112,7 +98,7 @@ export async function costsBy(
   const inOrder = group === 'day' || group === 'hour'
   const parts = await sql<Row[]>`
     select part.*, named.*
-    from (${partsBy(sql, group, period, callsOf(sql, caller, period, filter))}) as part
+    from (${partsBy(sql, caller, group, period, filter)}) as part
     left join lateral (${group === 'user' ? whoIs(sql) : nobody(sql)}) as named on true
     order by part.is_total desc, ${inOrder ? sql`part.key` : sql`part.cost desc, part.calls desc, part.key`}`
   // Without a call there is a total all the same.

@@ -74,12 +74,11 @@ export async function listDisconnected(
     ) as totals
     left join (
       select ${sessionColumns(sql)}, ${positionColumns(sql, 'life.ended_at', 'session.session_id')},
-             (
-               select count(*)::integer
-               from archon_mcp_requests as call
-               where call.session_id = session.session_id
-                 and call.status <> 'open'
-             ) as total_requests
+             coalesce((
+               select total.calls::integer
+               from archon_mcp_session_totals as total
+               where total.session_id = session.session_id
+             ), 0) as total_requests
       from ${sessionsWithLife(sql)}
       join (
         select ended.session_id

@@ -1,6 +1,7 @@
 import type { Queryable } from '../db/client.ts'
+import { callSums } from './call-sums.ts'
 import { plain } from './plain.ts'
-import { type ReportCaller, visibleTo } from './visible-to.ts'
+import type { ReportCaller } from './visible-to.ts'
 
 /** Of what is not paged: beyond this nobody reads on. */
 const MAX_LISTED = 1000
@@ -116,16 +117,11 @@ export async function unpricedModels(
   const found = await sql<
     (UnpricedModel & Record<'calls' | 'prompt_tokens' | 'completion_tokens', string>)[]
   >`
-    select line.model, count(*) as calls, sum(line.prompt_tokens) as prompt_tokens,
-           sum(line.completion_tokens) as completion_tokens, min(call.timestamp) as first_used_at,
-           max(call.timestamp) as last_used_at
-    from archon_mcp_usage as line
-    join archon_mcp_requests as call on call.request_id = line.request_id
-    where line.unpriced
-      and ${visibleTo(sql, caller, 'call.user_id')}
-      and ${named(sql, 'line.model', model)}
-    group by line.model
-    order by count(*) desc, line.model
+    select call.model, call.calls, call.prompt_tokens, call.completion_tokens, call.first_at as first_used_at,
+           call.last_at as last_used_at
+    from ${callSums(sql, caller, ['model'], { unpriced: true })}
+    where ${named(sql, 'call.model', model)}
+    order by call.calls desc, call.model
     limit ${MAX_LISTED}`
   return found.map(({ calls, prompt_tokens, completion_tokens, ...row }) => ({
     ...(plain(row) as UnpricedModel),

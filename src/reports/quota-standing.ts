@@ -120,10 +120,11 @@ export const nearestHolders = (sql: Queryable, caller: ReportCaller, now: Date |
                 else (
                   quota.scope = 'each_department'
                   or exists (
-                    select from archon_mcp_requests as call
-                    where call.user_id = known.user_id
-                      and call.timestamp >= period.starts_at
-                      and call.timestamp < period.ends_at
+                    -- Whether there is anything to sum up: a day that lies in part outside will do.
+                    select from archon_mcp_user_days as used
+                    where used.user_id = known.user_id
+                      and used.day >= (period.starts_at at time zone 'UTC')::date
+                      and used.day <= (period.ends_at at time zone 'UTC')::date
                   )
                 ) and exists (
                   select from archon_mcp_quotas_of('budget', whose.user_id, whose.department, quota.tools[1]) as counting

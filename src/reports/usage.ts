@@ -1,9 +1,8 @@
 import type { Queryable } from '../db/client.ts'
-import { costOfCall } from './call-sums.ts'
+import { callSums } from './call-sums.ts'
 import type { CallsSummary } from './calls.ts'
 import type { Period } from './period.ts'
-import { tokensOf, toolOf } from './usage-columns.ts'
-import { type ReportCaller, visibleTo } from './visible-to.ts'
+import type { ReportCaller } from './visible-to.ts'
 
 /** A period, or the last so many days of 24 hours. */
 export type UsagePeriod = Pick<Period, 'start' | 'end'> | { days: number }
@@ -32,22 +31,14 @@ export async function usageSummary(
 ): Promise<UsageSummary> {
   const start = 'start' in period ? sql`${period.start}::timestamptz` : daysAgo(sql, period.days)
   const end = 'end' in period ? sql`${period.end}::timestamptz` : sql`now()`
-  const succeeded = sql`
-    from archon_mcp_requests as call
-    where ${visibleTo(sql, caller, 'call.user_id')}
-      and call.status = 'success'
-      and call.timestamp >= ${start}
-      and call.timestamp < ${end}`
-  // Sessions are counted apart: `count(distinct …)` would sort every call.
+  const calls = (by: 'tool' | 'session_id') => callSums(sql, caller, [by], { period: { start, end } })
   const [row] = await sql<[Row]>`
     with tools as (
-      select ${toolOf(sql)} as tool, count(*) as calls,
-             coalesce(sum(call.prompt_tokens), 0) as prompt,
-             coalesce(sum(call.completion_tokens), 0) as completion,
-             sum(${tokensOf(sql)}) as tokens,
-             sum(${costOfCall(sql)}) as cost
-      ${succeeded}
-      group by 1
+      select call.tool, call.success as calls, call.success_prompt_tokens as prompt,
+             call.success_completion_tokens as completion,
+             call.success_prompt_tokens + call.success_completion_tokens as tokens, call.success_cost as cost
+      from ${calls('tool')}
+      where call.success > 0
     )
     select ${start} as period_start, ${end} as period_end,
            coalesce(sum(tools.calls), 0) as total_requests,
@@ -55,8 +46,7 @@ export async function usageSummary(
            coalesce(sum(tools.completion), 0) as total_completion_tokens,
            coalesce(sum(tools.tokens), 0) as total_tokens,
            trim_scale(coalesce(sum(tools.cost), 0)) as total_cost,
-           (select count(used.session_id) from (select call.session_id ${succeeded} group by 1) as used)
-             as unique_sessions,
+           (select count(call.session_id) from ${calls('session_id')} where call.success > 0) as unique_sessions,
            json_object_agg(
              tools.tool,
              json_build_object('count', tools.calls, 'tokens', tools.tokens, 'cost', trim_scale(tools.cost)::text)

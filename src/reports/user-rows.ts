@@ -1,5 +1,5 @@
 import type { Queryable } from '../db/client.ts'
-import { sumsOfCalls } from './call-sums.ts'
+import { callSums } from './call-sums.ts'
 import type { SqlFragment } from './cost-parts.ts'
 import type { Period } from './period.ts'
 import { hasStatus, sessionsWithLife } from './session-life.ts'
@@ -23,19 +23,30 @@ export interface UsersFilter {
 export const livedIn = (sql: Queryable, { start, end }: Period) => sql`
   (session.connected_at < ${end} and coalesce(life.ended_at, 'infinity') >= ${start})`
 
+/** When a user made their first or last call, of those of which a caller may see sums. */
+function edgeOfCalls(sql: Queryable, caller: ReportCaller, owner: string, edge: 'first' | 'last') {
+  // The totals of a user tell no departments apart.
+  if (caller.role === 'manager')
+    return sql`(
+      select call.timestamp from archon_mcp_requests as call
+      where call.user_id = ${sql(owner)} and call.status <> 'open' and ${visibleTo(sql, caller, 'call.user_id')}
+      order by call.timestamp ${edge === 'first' ? sql`` : sql`desc`} limit 1
+    )`
+  return sql`(
+    select ${sql(`total.${edge}_call_at`)} from archon_mcp_user_totals as total where total.user_id = ${sql(owner)}
+  )`
+}
+
 /** When a user was last seen, in a session or by a call outside of any. */
-export const lastActivityOf = (sql: Queryable, row: string) => sql`
-  greatest(${sql(`${row}.last_session`)}, (
-    select call.timestamp from archon_mcp_requests as call
-    where call.user_id = ${sql(`${row}.user_id`)} order by call.timestamp desc limit 1
-  ))`
+export const lastActivityOf = (sql: Queryable, caller: ReportCaller, row: string) =>
+  sql`greatest(${sql(`${row}.last_session`)}, ${edgeOfCalls(sql, caller, `${row}.user_id`, 'last')})`
 
 /** When a user was seen first. */
-export const firstSeenOf = (sql: Queryable, row: string) => sql`
-  least(${sql(`${row}.created_at`)}, ${sql(`${row}.first_session`)}, (
-    select call.timestamp from archon_mcp_requests as call
-    where call.user_id = ${sql(`${row}.user_id`)} order by call.timestamp limit 1
-  ))`
+export const firstSeenOf = (sql: Queryable, caller: ReportCaller, row: string) => sql`
+  least(
+    ${sql(`${row}.created_at`)}, ${sql(`${row}.first_session`)},
+    ${edgeOfCalls(sql, caller, `${row}.user_id`, 'first')}
+  )`
 
 const asPattern = (search: string): string => `%${search.replaceAll(/[\\%_]/g, '\\$&')}%`
 
@@ -53,7 +64,7 @@ function isWanted(sql: Queryable, { search, department }: UsersFilter) {
     ${department === undefined ? sql`` : sql`and person.department = ${department}`}`
 }
 
-function orderOf(sql: Queryable, sort: UserSort) {
+function orderOf(sql: Queryable, caller: ReportCaller, sort: UserSort) {
   switch (sort) {
     case 'cost':
       return sql`person.cost desc`
@@ -62,7 +73,7 @@ function orderOf(sql: Queryable, sort: UserSort) {
     case 'tokens':
       return sql`person.prompt_tokens + person.completion_tokens desc`
     case 'last_activity':
-      return sql`${lastActivityOf(sql, 'person')} desc nulls last`
+      return sql`${lastActivityOf(sql, caller, 'person')} desc nulls last`
     case 'name':
       return sql`lower(coalesce(person.name, person.email)) nulls last`
   }
@@ -78,13 +89,9 @@ export function rankedUsers(sql: Queryable, caller: ReportCaller, filter: UsersF
     ${visibleTo(sql, caller, owner)} ${userId === undefined ? sql`` : sql`and ${sql(owner)} = ${userId}`}`
   return sql`
     with counted as (
-      select call.user_id, ${sumsOfCalls(sql)}
-      from archon_mcp_requests as call
-      where call.status <> 'open'
-        and call.user_id is not null
-        and call.timestamp >= ${period.start} and call.timestamp < ${period.end}
-        and ${mayBe('call.user_id')}
-      group by call.user_id
+      select call.user_id, call.calls, call.prompt_tokens, call.completion_tokens, call.cost
+      from ${callSums(sql, caller, ['user_id'], { period, userId })}
+      where call.user_id is not null
     ), seen as (
       select session.user_id, min(session.connected_at) as first_session, max(session.last_activity) as last_session,
              count(*) filter (where ${livedIn(sql, period)}) as total_sessions,
@@ -123,7 +130,7 @@ export function rankedUsers(sql: Queryable, caller: ReportCaller, filter: UsersF
       from active
       left join archon_mcp_users as known on known.user_id = active.user_id
     )
-    select person.*, row_number() over (order by ${orderOf(sql, sort)}, person.user_id) as place
+    select person.*, row_number() over (order by ${orderOf(sql, caller, sort)}, person.user_id) as place
     from person
     where ${isWanted(sql, filter)}`
 }

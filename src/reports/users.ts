@@ -92,7 +92,7 @@ export async function listUsers(
              person.assigned_department, person.assigned_role, person.revoked_at,
              person.total_sessions, person.active_sessions, person.calls as total_requests,
              person.prompt_tokens + person.completion_tokens as total_tokens, trim_scale(person.cost) as total_cost,
-             ${lastActivityOf(sql, 'person')} as last_activity_at, ${firstSeenOf(sql, 'person')} as first_seen_at,
+             ${lastActivityOf(sql, caller, 'person')} as last_activity_at, ${firstSeenOf(sql, caller, 'person')} as first_seen_at,
              person.place as micros, person.user_id as id
       from (
         select * from ranked

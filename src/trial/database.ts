@@ -69,6 +69,7 @@ export async function prepareTrialDatabase(ownerUrl: string): Promise<TrialUrls>
   const sql = connect(ownerUrl, { max: 1 })
   try {
     const applied = await migrate(sql, { direction: 'up' })
+    if (applied.some((name) => name.startsWith('0013'))) await sql`select archon_mcp_enable_rls()`
     // A new database alone: who removed the sample does not want it back.
     if (applied.some((name) => name.startsWith('0001'))) await insertSampleData(sql)
     const password = randomBytes(24).toString('hex')

@@ -33,7 +33,8 @@ test('the application may price calls anew, and an exposed API may not', async (
   const none = { reads: false, begins: false, goes_on: false, looks: false }
   expect([...held]).toEqual([
     { role: 'anon', ...none },
-    { role: 'authenticated', ...none },
+    // Finance and administrators, by the table's policy.
+    { role: 'authenticated', ...none, reads: true },
     { role: 'service_role', reads: true, begins: true, goes_on: true, looks: true },
   ])
 })

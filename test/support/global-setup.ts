@@ -33,6 +33,8 @@ async function prepare(sql: Sql, ownerUrl: string, undo: (() => Promise<unknown>
   const owner = connect(onDatabase(ownerUrl, template), { max: 1 })
   try {
     await migrate(owner, { direction: 'up' })
+    // As the trial and production have it. What holds without is tested where it is turned off.
+    await owner`select archon_mcp_enable_rls()`
   } finally {
     await owner.end()
   }
