@@ -34,7 +34,9 @@ create type archon_mcp_rolled_call as (
   success integer, timeout integer, prompt_tokens integer, completion_tokens integer, cost numeric,
   tool_priced boolean, unpriced integer, estimated integer, duration_ms integer,
   -- Sorted by model; null for none.
-  lines archon_mcp_rolled_line[]
+  lines archon_mcp_rolled_line[],
+  -- Known to be one line that accounts for the whole call.
+  one_line boolean
 );
 -- What a request wants of a rate, and of the budgets.
 create type archon_mcp_rate_want as (
@@ -614,7 +616,8 @@ begin
              array_agg(row(
                line.model, line.prompt_tokens, line.completion_tokens, line.cached_tokens, line.reasoning_tokens,
                line.cost, line.unpriced
-             )::archon_mcp_rolled_line order by line.model) as lines
+             )::archon_mcp_rolled_line order by line.model) as lines,
+             count(*) = 1 as one_line
       from used as line
       group by line.request_id
     ), figures as (
@@ -624,6 +627,7 @@ begin
              coalesce(total.completion_tokens, c_completion_tokens[ended.place], 0) as completion_tokens,
              total.request_id is null and c_prompt_tokens[ended.place] is not null as estimated,
              coalesce(total.unpriced, false) as unpriced, coalesce(total.cost, 0) as model_cost, total.lines,
+             coalesce(total.one_line, false) as one_line,
              own.cost as tool_cost
       from ended
       left join totals as total on total.request_id = ended.request_id
@@ -682,7 +686,8 @@ begin
         1, call.timestamp, call.user_id, call.session_id, call.department, call.client_type,
         coalesce(nullif(call.tool_name, ''), call.method), (call.status = 'success')::integer,
         (call.status = 'timeout')::integer, call.prompt_tokens, call.completion_tokens, call.cost, call.tool_cost <> 0,
-        call.unpriced::integer, call.estimated::integer, call.duration_ms, ended.lines
+        call.unpriced::integer, call.estimated::integer, call.duration_ms, ended.lines,
+        ended.one_line and call.cost = ended.model_cost
       )::archon_mcp_rolled_call as rolled, ended.was
     )
     select array_agg(closed.ended) filter (where closed.counts),

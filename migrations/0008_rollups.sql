@@ -188,7 +188,8 @@ as $$
       )::archon_mcp_rolled_line order by line.model)
       from archon_mcp_usage as line
       where line.request_id = p_call.request_id
-    )
+    ),
+    false
   )::archon_mcp_rolled_call
 $$;
 
@@ -272,7 +273,8 @@ begin
       duration_ms = total.duration_ms + excluded.duration_ms,
       timed_calls = total.timed_calls + excluded.timed_calls;
 
-  -- A call stands without a model first; what a line accounts for, and with the first the call, moves over to it.
+  -- A call stands without a model first; what a line accounts for, and with the first the call, moves over to it. Of
+  -- the many for which one line accounts in full nothing is left, and nothing is moved.
   insert into archon_mcp_tool_days as total
     (day, department, client_type, tool, model, calls, success, timeouts, prompt_tokens, completion_tokens, cost,
      success_prompt_tokens, success_completion_tokens, success_cost, unpriced_calls, estimated_calls, duration_ms,
@@ -293,32 +295,37 @@ begin
            call.sign * call.cost as cost, call.sign as model_calls, call.sign * call.unpriced as model_unpriced,
            0 as cached_tokens, 0 as reasoning_tokens
     from unnest(p_calls) as call
+    where not call.one_line
     union all
-    select call.at, call.department, call.client_type, call.tool, moved.model, moved.sign * moved.is_first,
-           call.success, call.timeout, call.unpriced, call.estimated, call.duration_ms,
-           moved.sign * line.prompt_tokens, moved.sign * line.completion_tokens, moved.sign * line.cost,
-           moved.sign * moved.model_calls, moved.sign * moved.model_unpriced,
-           moved.sign * moved.told * line.cached_tokens, moved.sign * moved.told * line.reasoning_tokens
+    select call.at, call.department, call.client_type, call.tool, line.model,
+           call.sign * (line.place = 1)::integer, call.success, call.timeout, call.unpriced, call.estimated,
+           call.duration_ms, call.sign * line.prompt_tokens, call.sign * line.completion_tokens, call.sign * line.cost,
+           call.sign, call.sign * line.unpriced::integer, call.sign * line.cached_tokens,
+           call.sign * line.reasoning_tokens
     from unnest(p_calls) as call
     cross join lateral unnest(call.lines) with ordinality as line
       (model, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, cost, unpriced, place)
-    cross join lateral (
-      select line.model, call.sign, (line.place = 1)::integer as is_first, 1 as model_calls,
-             line.unpriced::integer as model_unpriced, 1 as told
-      union all
-      select null, -call.sign, (line.place = 1)::integer, (line.place = 1 and not call.tool_priced)::integer,
-             (line.place = 1)::integer * call.unpriced, 0
-    ) as moved
+    union all
+    select call.at, call.department, call.client_type, call.tool, null,
+           -call.sign * (line.place = 1)::integer, call.success, call.timeout, call.unpriced, call.estimated,
+           call.duration_ms, -call.sign * line.prompt_tokens, -call.sign * line.completion_tokens,
+           -call.sign * line.cost, -call.sign * (line.place = 1 and not call.tool_priced)::integer,
+           -call.sign * (line.place = 1)::integer * call.unpriced, 0, 0
+    from unnest(p_calls) as call
+    cross join lateral unnest(call.lines) with ordinality as line
+      (model, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, cost, unpriced, place)
+    where not call.one_line
   ) as part
   group by 1, 2, 3, 4, 5
-  having (
-    sum(part.calls), sum(part.calls * part.success), sum(part.calls * part.timeout), sum(part.prompt_tokens),
-    sum(part.completion_tokens), sum(part.cost), sum(part.success * part.prompt_tokens),
-    sum(part.success * part.completion_tokens), sum(part.success * part.cost), sum(part.calls * part.unpriced),
-    sum(part.calls * part.estimated), coalesce(sum(part.calls * part.duration_ms::bigint), 0),
-    coalesce(sum(part.calls) filter (where part.duration_ms is not null), 0), sum(part.model_calls),
-    sum(part.model_calls * part.success), sum(part.model_unpriced), sum(part.cached_tokens), sum(part.reasoning_tokens)
-  ) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+  having part.model is not null
+    or (sum(part.calls), sum(part.prompt_tokens), sum(part.completion_tokens), sum(part.cost), sum(part.model_calls))
+      <> (0, 0, 0, 0, 0)
+    or (sum(part.calls * part.success), sum(part.calls * part.timeout), sum(part.success * part.prompt_tokens),
+        sum(part.success * part.completion_tokens), sum(part.success * part.cost), sum(part.calls * part.unpriced),
+        sum(part.calls * part.estimated), sum(part.model_calls * part.success), sum(part.model_unpriced))
+      <> (0, 0, 0, 0, 0, 0, 0, 0, 0)
+    or sum(part.calls * part.duration_ms::bigint) <> 0
+    or sum(part.calls) filter (where part.duration_ms is not null) <> 0
   order by 1, 2, 3, 4, 5
   on conflict on constraint archon_mcp_tool_days_once do update
   set calls = total.calls + excluded.calls,
@@ -567,9 +574,9 @@ as $$
   where found.beyond is not null
 $$;
 
--- When users called first and last, from the calls but one that is about to go; of those that are gone because they
--- were old, the totals are all that is left.
-create function archon_mcp_time_users(p_user_ids uuid[], p_but uuid) returns void
+-- When users called first and last, from the calls; of those that are gone because they were old, the totals are all
+-- that is left.
+create function archon_mcp_time_users(p_user_ids uuid[]) returns void
 language sql
 as $$
   update archon_mcp_user_totals as total
@@ -580,11 +587,11 @@ as $$
   cross join lateral (
     select (
       select call.timestamp from archon_mcp_requests as call
-      where call.user_id = known.user_id and call.status <> 'open' and call.request_id is distinct from p_but
+      where call.user_id = known.user_id and call.status <> 'open'
       order by call.timestamp limit 1
     ) as first, (
       select call.timestamp from archon_mcp_requests as call
-      where call.user_id = known.user_id and call.status <> 'open' and call.request_id is distinct from p_but
+      where call.user_id = known.user_id and call.status <> 'open'
       order by call.timestamp desc limit 1
     ) as last
   ) as call
@@ -648,7 +655,7 @@ begin
       cost = excluded.cost;
   delete from archon_mcp_user_totals as total
   where not exists (select from archon_mcp_user_days as day where day.user_id = total.user_id);
-  perform archon_mcp_time_users(array(select total.user_id from archon_mcp_user_totals as total), null);
+  perform archon_mcp_time_users(array(select total.user_id from archon_mcp_user_totals as total));
 end
 $$;
 
@@ -692,6 +699,7 @@ create function archon_mcp_roll_calls() returns trigger
 language plpgsql
 as $$
 declare
+  v_moved constant boolean := coalesce(current_setting('archon_mcp.rollups', true) = 'moved', false);
   v_calls archon_mcp_rolled_call[];
 begin
   if tg_op = 'INSERT' then
@@ -702,25 +710,30 @@ begin
       union all
       select archon_mcp_rolled(call, 1) from added as call where call.status <> 'open'
     );
-  elsif old.timestamp >= (select complete_from from archon_mcp_watermark)::timestamp at time zone 'UTC' then
-    -- Before its lines go with it.
-    v_calls := array[archon_mcp_rolled(old, -1)];
+  else
+    if not v_moved then
+      v_calls := array(
+        select archon_mcp_rolled(call, -1)
+        from taken as call
+        where call.status <> 'open'
+          and call.timestamp >= (select complete_from from archon_mcp_watermark)::timestamp at time zone 'UTC'
+      );
+    end if;
+    delete from archon_mcp_usage as line where line.request_id in (select call.request_id from taken as call);
   end if;
   if cardinality(v_calls) > 0 then
     perform archon_mcp_move_rollups(v_calls);
     if tg_op <> 'INSERT' then
       perform archon_mcp_time_users(
-        array(select distinct call.user_id from unnest(v_calls) as call where call.user_id is not null order by 1),
-        case when tg_op = 'DELETE' then old.request_id end
+        array(select distinct call.user_id from unnest(v_calls) as call where call.user_id is not null)
       );
     end if;
+    if tg_op = 'DELETE' then
+      delete from archon_mcp_user_totals where user_id in (select user_id from taken) and calls = 0;
+      delete from archon_mcp_session_totals where session_id in (select session_id from taken) and calls = 0;
+    end if;
   end if;
-  if tg_op <> 'DELETE' then
-    return null;
-  end if;
-  delete from archon_mcp_user_totals where user_id = old.user_id and calls = 0;
-  delete from archon_mcp_session_totals where session_id = old.session_id and calls = 0;
-  return old;
+  return null;
 end
 $$;
 create trigger archon_mcp_roll_added
@@ -736,10 +749,15 @@ create trigger archon_mcp_roll_changed
   when (current_setting('archon_mcp.rollups', true) is distinct from 'moved')
   execute function archon_mcp_roll_calls();
 create trigger archon_mcp_roll_deleted
-  before delete on archon_mcp_requests
-  for each row
-  when (old.status <> 'open' and current_setting('archon_mcp.rollups', true) is distinct from 'moved')
+  after delete on archon_mcp_requests
+  referencing old table as taken
+  for each statement
   execute function archon_mcp_roll_calls();
+-- The trigger takes the lines of a call with it, when it has read them; a cascade would come before it.
+alter table archon_mcp_usage
+  drop constraint archon_mcp_usage_request_id_fkey,
+  add constraint archon_mcp_usage_request_id_fkey
+    foreign key (request_id) references archon_mcp_requests deferrable initially deferred;
 
 -- Whoever truncates has the calls for themselves.
 create function archon_mcp_roll_nothing() returns trigger
@@ -830,6 +848,10 @@ select archon_mcp_set_aside_rows(8, 'archon_mcp_user_days', format('kept.day < %
        archon_mcp_set_aside_rows(8, 'archon_mcp_watermark')
 from archon_mcp_watermark
 where complete_from > '-infinity';
+alter table archon_mcp_usage
+  drop constraint archon_mcp_usage_request_id_fkey,
+  add constraint archon_mcp_usage_request_id_fkey
+    foreign key (request_id) references archon_mcp_requests on delete cascade;
 drop trigger archon_mcp_roll_truncated on archon_mcp_requests;
 drop function archon_mcp_roll_nothing;
 drop trigger archon_mcp_roll_deleted on archon_mcp_requests;

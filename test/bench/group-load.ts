@@ -20,16 +20,21 @@ export async function fillHistory(ownerUrl: string, calls: number, users: number
   const ids = await Promise.all(
     Array.from({ length: users }, async (_, place) => (await groupCaller(place)).firstId),
   )
-  await sql`
+  await sql.begin(async (tx) => {
+    // What other writers' triggers would do call by call is done once, after.
+    await tx`select set_config('archon_mcp.rollups', 'moved', true)`
+    await tx`
     insert into archon_mcp_requests
       (request_id, user_id, department, client_type, kind, method, tool_name, status, timestamp, counted, duration_ms,
        prompt_tokens, completion_tokens, cost)
     select gen_random_uuid(), (${`{${ids.join(',')}}`}::uuid[])[1 + n % ${users}::integer], ${DEPARTMENT}, 'Cursor', 'mcp',
            'tools/call', 'echo', 'success', now() - n * interval '30 days' / ${calls}::integer, true, 5, 120, 30, 0.000036
     from generate_series(1, ${calls}::integer) as n`
-  await sql`
-    insert into archon_mcp_usage
-    select request_id, 'gpt-4o-mini', 120, 30, 0.000036 from archon_mcp_requests`
+    await tx`
+    insert into archon_mcp_usage (request_id, model, prompt_tokens, completion_tokens, cost)
+    select request_id, 'gpt-4o-mini', 120, 30, 0.000036 from archon_mcp_requests where tool_name = 'echo'`
+  })
+  await sql`select archon_mcp_rebuild_rollups()`
   await sql`vacuum analyze`
   await sql.end()
 }

@@ -14,6 +14,7 @@ import type {
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { callerNamed, callOf, requestBy, success, JUDGED } from '../support/ledger.ts'
 import { differences, putQuota, removeQuota } from '../support/quotas.ts'
+import { beyondCalls } from '../support/rollups.ts'
 
 // A slow, obvious picture of the ledger's budgets, held against two instances on one database. Sequences of events
 // are lived through side by side: each in a world of its own, with its own users, departments and tools.
@@ -552,6 +553,7 @@ it('two instances keep budgets through any sequence of events as one simple mode
           await compare(worlds)
         }
         await compareRefusals(worlds)
+        expect(await beyondCalls(database.sql)).toEqual([])
       },
     ),
     {
@@ -707,6 +709,7 @@ async function hourOfTraffic(seed: number): Promise<void> {
     if (minute % 20 === 19) {
       model.calls = await recorded()
       await compare([{ model }])
+      expect(await beyondCalls(database.sql)).toEqual([])
     }
     now = new Date(now.getTime() + 60_000)
   }
