@@ -1,5 +1,5 @@
 import { inTransaction } from '../db/transaction.ts'
-import type { Sql } from '../db/client.ts'
+import type { Sql, Transaction } from '../db/client.ts'
 
 /** Who vouches for the sample users: nobody, so no token is ever one of theirs. */
 export const SAMPLE_ISSUER = 'urn:mcp-user-context:sample'
@@ -114,6 +114,16 @@ const BUDGETS = [
   ['Sales', '25'],
 ] as const
 
+/** Keeps the triggers from moving the roll-ups call by call: rollUp() comes after. */
+const holdRollups = (tx: Transaction) => tx`
+  select set_config('archon_mcp.rollups', 'moved', true)`
+
+async function rollUp(tx: Transaction): Promise<void> {
+  await tx`lock table archon_mcp_quotas in exclusive mode`
+  await tx`lock table archon_mcp_requests in share mode`
+  await tx`select archon_mcp_fill_rollups(complete_from) from archon_mcp_watermark`
+}
+
 /**
  * Fills a database with a month of three departments, so that reports have something to show. Everything belongs to
  * users of an issuer of its own; written again, it changes nothing.
@@ -124,6 +134,7 @@ export async function insertSampleData(sql: Sql): Promise<void> {
   await inTransaction(
     sql,
     async (tx) => {
+      await holdRollups(tx)
       for (const statement of [CHANCE, USERS, SESSIONS, CALLS, USAGE, COSTS]) {
         await tx.unsafe(statement.replaceAll('$issuer', SAMPLE_ISSUER).replace('$people', people))
       }
@@ -135,6 +146,7 @@ export async function insertSampleData(sql: Sql): Promise<void> {
             null, null, 'warn', '{0.8,0.95}'
           )`
       }
+      await rollUp(tx)
     },
     options,
   )
@@ -150,6 +162,7 @@ export async function removeSampleData(sql: Sql): Promise<number> {
     async (tx) => {
       const sample = tx`select known.user_id from archon_mcp_users as known where known.issuer = ${SAMPLE_ISSUER}`
       await tx`lock table archon_mcp_quotas in exclusive mode`
+      await holdRollups(tx)
       await tx`delete from archon_mcp_requests as call where call.user_id in (${sample})`
       await tx`delete from archon_mcp_sessions as session where session.user_id in (${sample})`
       const gone =
@@ -162,6 +175,7 @@ export async function removeSampleData(sql: Sql): Promise<number> {
       }
       // What is left of the calls counts: a budget that is missing is made anew from them.
       await tx`delete from archon_mcp_budgets`
+      await rollUp(tx)
       return gone.length
     },
     { statementTimeoutMs: 60_000 },

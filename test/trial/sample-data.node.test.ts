@@ -4,6 +4,7 @@ import { insertSampleData, removeSampleData } from '../../src/trial/sample-data.
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { callerNamed, requestBy, success } from '../support/ledger.ts'
 import { differences } from '../support/quotas.ts'
+import { beyondCalls } from '../support/rollups.ts'
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -46,6 +47,10 @@ describe('the sample data', () => {
          or call.cost <= 0`
     expect(wrong).toHaveLength(0)
     expect(await differences(database.owner)).toEqual([])
+    expect(await beyondCalls(database.owner)).toEqual([])
+    const [rolled] = await database.owner`
+      select (select sum(calls) from archon_mcp_user_days) = (select count(*) from archon_mcp_requests) as all`
+    expect(rolled).toEqual({ all: true })
   })
 
   it('are the same when they are written again', async () => {
@@ -60,6 +65,11 @@ describe('the sample data', () => {
     expect((await ledger.admit(own)).admitted).toBe(true)
     await ledger.close(success(own.calls[0]!.id))
     expect(await removeSampleData(database.owner)).toBe(30)
+    expect(await beyondCalls(database.owner)).toEqual([])
+    const left = await database.owner`
+      select day.user_id, day.calls, total.calls as total
+      from archon_mcp_user_days as day left join archon_mcp_user_totals as total using (user_id)`
+    expect([...left]).toEqual([{ user_id: own.caller!.firstId, calls: '1', total: '1' }])
     expect(await contents()).toEqual({ users: 1, sessions: 0, calls: 1, usage: 0, quotas: 0 })
     expect(await removeSampleData(database.owner)).toBe(0)
   })
