@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { migrate } from '../../src/db/migrate.ts'
 import type { CallTrends } from '../../src/reports/analytics-trends.ts'
+import type { McpClient } from '../../src/reports/clients.ts'
+import type { CostReport } from '../../src/reports/costs.ts'
 import type { LoggedCall } from '../../src/reports/logs-rows.ts'
 import type { UsageSummary } from '../../src/reports/usage.ts'
+import type { UsersReport } from '../../src/reports/users.ts'
 import { apiApp, send, serviceToken, userToken } from '../api/support.ts'
 import { ALICE, archonSession, BOB, CAROL, databaseOn } from '../support/archon.ts'
 import type { TestDatabase } from '../support/database.ts'
@@ -63,6 +66,39 @@ describe("Archon's history after the upgrade", () => {
     )
     const { logs: found } = (await get('/logs?search=alice%20old')) as { logs: LoggedCall[] }
     expect(found.map(({ session_id }) => session_id)).toEqual([archonSession(1), archonSession(1)])
+  })
+
+  it('is in the costs, those of nobody as of an unknown user', async () => {
+    const { rows, total } = (await get('/costs?group_by=user&from=2000-01-01')) as CostReport
+    expect(rows.map(({ label, calls, total_tokens, cost }) => [label, calls, total_tokens, cost])).toEqual([
+      ['Alice New', 6, 1440, '6'],
+      ['Carol', 1, 1500, '3'],
+      ['Bob', 3, 15, '0.25'],
+      ['Unknown user', 3, 0, '0'],
+    ])
+    expect(total).toMatchObject({ calls: 13, total_tokens: 2955, cost: '9.25' })
+    // Archon knew no departments.
+    expect(await get('/costs?group_by=department&from=2000-01-01')).toMatchObject({
+      rows: [{ key: null, label: 'No department', calls: 13, cost: '9.25' }],
+    })
+  })
+
+  it('is in the users and their sessions, and anonymous sessions are listed too', async () => {
+    const { users } = (await get('/users')) as UsersReport
+    expect(users.map((user) => [user.name, user.total_sessions, user.total_requests])).toEqual([
+      ['Alice New', 3, 6],
+      ['Carol', 1, 1],
+      ['Bob', 2, 3],
+    ])
+    const { clients, total } = (await get('/clients?status_filter=all')) as {
+      clients: McpClient[]
+      total: number
+    }
+    const anonymous = clients.filter(({ user_id }) => user_id === undefined)
+    expect([total, anonymous.map(({ session_id }) => session_id)]).toEqual([
+      8,
+      [7, 6].map((number) => archonSession(number)),
+    ])
   })
 
   it('is in the errors, and shows members their own', async () => {

@@ -3,11 +3,14 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { CLI_ACTOR } from '../../src/audit.ts'
 import { changeUser } from '../../src/auth/users.ts'
 import { createLedger } from '../../src/ledger/ledger.ts'
+import type { CallToClose } from '../../src/ledger/types.ts'
 import { SUMS } from '../../src/reports/call-sums.ts'
 import { reportedClientType } from '../../src/reports/client-types.ts'
 import { costLines } from '../../src/reports/cost-csv.ts'
 import { COST_GROUPS, type CostGroup, type CostReport, costsBy } from '../../src/reports/costs.ts'
 import { type Period, periodOf } from '../../src/reports/period.ts'
+import { putModelPrice } from '../../src/usage/prices.ts'
+import { rerate } from '../../src/usage/rerate.ts'
 import { parseTable } from '../support/csv.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { callerNamed, callOf, derived, requestBy, success } from '../support/ledger.ts'
@@ -65,7 +68,28 @@ const event = fc.record({
   department: fc.constantFrom(undefined, 'sales', 'research', null),
   client: fc.constantFrom('Claude Code', 'Cursor', 'homemade', null),
   call: fc.constantFrom({ tool: 'search' }, { tool: 'echo' }, { tool: null, method: 'tools/list' }),
-  end: fc.constantFrom('success', 'success', 'success', 'error', 'open', 'sweep', 'foreign', 'foreign'),
+  /** More calls of the same, in one request. */
+  batch: fc.constantFrom(1, 1, 1, 3),
+  /** What 1,000 tokens of a model cost from that day on. */
+  price: fc.option(
+    fc.record({
+      model: fc.constantFrom('gpt-4o', 'mystery', 'gpt-4o-mini'),
+      usd: fc.constantFrom('0', '0.0000001', '3.3333333333', '0.25'),
+    }),
+    { freq: 4, nil: null },
+  ),
+  end: fc.constantFrom(
+    'success',
+    'success',
+    'success',
+    'error',
+    'cancelled',
+    'open',
+    'sweep',
+    'late',
+    'foreign',
+    'foreign',
+  ),
   usage: fc.array(line, { maxLength: 3 }),
   counted: fc.option(fc.record({ promptTokens: tokens, completionTokens: tokens }), { nil: undefined }),
 })
@@ -91,28 +115,47 @@ async function writeForeign({ at, who, client, call, usage }: Event): Promise<vo
     where request_id = ${row.request_id}`
 }
 
+/** What a call of an event is closed with: a stream that is cancelled has used something by then, and failed. */
+function ended({ end, usage, counted }: Event, id: string): CallToClose {
+  const texts = usage.length === 0 ? counted : undefined
+  if (end === 'cancelled')
+    return success(id, {
+      status: 'error',
+      error: 'cancelled: the client left before the result',
+      usage: usage.slice(0, 1),
+    })
+  return success(id, { status: end === 'error' ? 'error' : 'success', usage, counted: texts })
+}
+
 async function live(events: readonly Event[]): Promise<void> {
   let now = new Date(0)
   const ledger = createLedger(database.sql, { now: () => now, closeDelayMs: 0 })
   for (const each of events.toSorted((a, b) => a.at.getTime() - b.at.getTime())) {
-    const { at, who, department, client, call, end, usage, counted } = each
+    const { at, who, department, client, call, batch, price, end } = each
     now = at
     const caller = who === null ? null : await callerNamed(who)
     if (caller !== null && department !== undefined)
       await changeUser(database.sql, caller.firstId, { department }, CLI_ACTOR)
+    if (price !== null) {
+      const { model, usd } = price
+      const effectiveDate = at.toISOString().slice(0, 10)
+      const figures = { input: usd, output: usd, cached: null, notes: null }
+      await putModelPrice(database.sql, { provider: 'Test', model, effectiveDate, ...figures }, CLI_ACTOR)
+    }
     if (end === 'foreign') {
       await writeForeign(each)
       continue
     }
-    const one = callOf({ ...call, estimate: { tokens: 700, cost: '0.07' }, holdSeconds: 1 })
+    const calls = Array.from({ length: batch }, () =>
+      callOf({ ...call, estimate: { tokens: 700, cost: '0.07' }, holdSeconds: 1 }),
+    )
     const session = client === null || caller === null ? null : derived(client)
-    const verdict = await ledger.admit(requestBy(caller, { calls: [one], session }))
+    const verdict = await ledger.admit(requestBy(caller, { calls, session }))
     expect(verdict.admitted).toBe(true)
-    if (end === 'success' || end === 'error')
-      await ledger.close(
-        success(one.id, { status: end, usage, counted: usage.length === 0 ? counted : undefined }),
-      )
-    if (end === 'sweep') await database.sql`select archon_mcp_sweep(${new Date(at.getTime() + 5000)}, 500)`
+    if (end === 'sweep' || end === 'late')
+      await database.sql`select archon_mcp_sweep(${new Date(at.getTime() + 5000)}, 500)`
+    if (end !== 'open' && end !== 'sweep')
+      await Promise.all(calls.map(({ id }) => ledger.close(ended(each, id))))
   }
 }
 
@@ -284,15 +327,29 @@ async function check(timezone: string): Promise<void> {
   )
 }
 
+/** Roll-ups that are not the sum of their calls. */
+const differences = async (): Promise<unknown[]> => [
+  ...(await database.sql`select * from archon_mcp_check_rollups()`),
+]
+
 it(
   'is the same sum by every group and in every zone, to the last digit, and the CSV says it too',
   async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(event, { minLength: 10, maxLength: 60 }), async (events) => {
-        await database.owner`truncate archon_mcp_requests, archon_mcp_sessions, archon_mcp_users cascade`
-        await live(events)
-        for (const timezone of ZONES) await check(timezone)
-      }),
+      fc.asyncProperty(
+        fc.array(event, { minLength: 10, maxLength: 60 }),
+        fc.boolean(),
+        async (events, anew) => {
+          await database.owner`truncate archon_mcp_requests, archon_mcp_sessions, archon_mcp_users cascade`
+          await database.owner`delete from archon_llm_pricing where provider = 'Test'`
+          await live(events)
+          // Prices of a day hold for the calls that it had before, too.
+          if (anew)
+            await rerate(database.sql, { from: new Date(FROM), to: new Date(TO), models: null }, CLI_ACTOR)
+          expect(await differences()).toEqual([])
+          for (const timezone of ZONES) await check(timezone)
+        },
+      ),
       { ...SEED, numRuns: RUNS, endOnFailure: true },
     )
   },
