@@ -21,11 +21,15 @@ export function whoFields(
   const { userId, department } = whoFilter(query)
   if (users !== null && users.length < 2 && departments.length < 2) return ''
   return html`
-    ${choiceField('department', 'Department', {
-      any: 'All departments',
-      choices: departments.map((name) => ({ value: name, text: name })),
-      chosen: department,
-    })}
+    ${
+      departments.length === 0
+        ? ''
+        : choiceField('department', 'Department', {
+            any: 'All departments',
+            choices: departments.map((name) => ({ value: name, text: name })),
+            chosen: department,
+          })
+    }
     ${
       users === null
         ? textField('user', 'User id', userId, 'too many to list: see Users')

@@ -51,7 +51,7 @@ async function limitsPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<Res
           },
         )}
       </div>
-      <p class="hint">
+      <p class="hint below">
         A budget is an amount in a window of the calendar, a rate a number of calls in a time. What a limit of
         each user or department holds back is told on its own page.
       </p>

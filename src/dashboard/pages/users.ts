@@ -41,7 +41,7 @@ export function personCell(
 ): Part {
   const called = name ?? email ?? user_id ?? 'Unknown user'
   return html`${address === null ? called : html`<a href="${address}">${called}</a>`}${
-    email === undefined || email === called ? '' : html`<span class="sub">${email}</span>`
+    email === undefined || email === called ? '' : html`<span class="sub block">${email}</span>`
   }`
 }
 
