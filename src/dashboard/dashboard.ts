@@ -14,6 +14,7 @@ import { limits } from './pages/limits.ts'
 import { log } from './pages/log.ts'
 import { notFound } from './pages/message.ts'
 import { prices } from './pages/prices.ts'
+import { tokens } from './pages/tokens.ts'
 import { user } from './pages/user.ts'
 import { userActions } from './pages/user-actions.ts'
 import { users } from './pages/users.ts'
@@ -37,6 +38,7 @@ const PAGES = [
   limit,
   prices,
   log,
+  tokens,
   audit,
   data,
 ]

@@ -20,6 +20,7 @@ export const NAVIGATION: readonly NavigationItem[] = [
   { path: '/limits', title: 'Limits' },
   { path: '/prices', title: 'Prices' },
   { path: '/log', title: 'Errors and log' },
+  { path: '/tokens', title: 'Access tokens' },
   { path: '/audit', title: 'Audit', roles: ADMINS },
   { path: '/data', title: 'Data', roles: ADMINS },
 ]

@@ -55,6 +55,7 @@ describe('every page', () => {
     ['/limits', everybody],
     ['/prices', everybody],
     ['/log', everybody],
+    ['/tokens', everybody],
     ['/audit', ['Ada']],
     ['/data', ['Ada']],
     ['/limits/new', ['Ada']],
@@ -256,6 +257,34 @@ describe('the log', () => {
     expect(await inLog('Ada', 'search=research&level=error')).toContain('No call that you may read matches')
     expect(await inLog('Fin', '')).toContain('No call that you may read matches')
     expect(await inLog('Mia', '')).not.toContain('Carl')
+  })
+})
+
+describe('access tokens', () => {
+  it('are shown once, work, and are revoked after one more question', async () => {
+    const alice = visitorOf('Alice')
+    await alice.get('/tokens')
+    const { html } = await alice.post('/tokens', { name: 'Cursor on my laptop', days: '30' })
+    const token = /mcpuc_pat_[0-9A-Za-z]{49}/.exec(html)![0]
+    expect(await userId(apiApp(database.sql), token)).toBe(idOf('Alice'))
+    const list = await alice.get('/tokens')
+    expect(textOf(list.html)).toMatch(/Cursor on my laptop Alice.*Live/)
+    expect(list.html).not.toContain(token)
+
+    const [, path = ''] = /href="\/dashboard(\/tokens\/[^"]+\/revoke)"/.exec(list.html) ?? []
+    expect((await visitorOf('Carl').post(path, {})).status).toBe(404)
+    expect(textOf((await alice.get(path)).html)).toContain('Revoke this token?')
+    await alice.post(path, {})
+    expect(textOf((await alice.get('/tokens')).html)).toContain('No live token.')
+  })
+
+  it('are for services where an administrator says so', async () => {
+    const asked = { name: 'nightly', days: '400', service: 'reporter' }
+    await visitorOf('Alice').get('/tokens')
+    const refused = await visitorOf('Alice').post('/tokens', asked)
+    expect(textOf(refused.html)).toContain('Give days from 1 to 366.')
+    await visitorOf('Ada').get('/tokens')
+    expect((await visitorOf('Ada').post('/tokens', { ...asked, days: '90' })).html).toContain('mcpuc_pat_')
   })
 })
 

@@ -132,8 +132,8 @@ async function limitOf(c: Context<DashboardEnv>, sql: SqlSource): Promise<McpQuo
   return isUuid(id) ? await readAs(c, sql, (db, caller) => quotaById(db, caller, id)) : null
 }
 
-const newLimit = (c: Context<DashboardEnv>) => ({
-  title: 'New limit',
+const newLimit = (c: Context<DashboardEnv>, rate: boolean) => ({
+  title: rate ? 'New rate' : 'New budget',
   action: `${c.var.base}/limits/new`,
   back: `${c.var.base}/limits`,
 })
@@ -163,12 +163,15 @@ export const limitForm = (sql: SqlSource) =>
       '/limits/new',
       adminsOnly(async (c) => {
         const rate = c.req.query('kind') === 'rate'
-        return formPage(c, { ...newLimit(c), fields: rate ? { ...NEW_LIMIT, kind: 'rate' } : NEW_LIMIT })
+        return formPage(c, {
+          ...newLimit(c, rate),
+          fields: rate ? { ...NEW_LIMIT, kind: 'rate' } : NEW_LIMIT,
+        })
       }),
     )
     .post(
       '/limits/new',
-      adminsOnly((c) => save(c, sql, newLimit(c), null)),
+      adminsOnly(async (c) => save(c, sql, newLimit(c, (await sent(c))['kind'] === 'rate'), null)),
     )
     .get(
       '/limits/:id/edit',

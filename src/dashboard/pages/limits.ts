@@ -37,7 +37,10 @@ async function limitsPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<Res
   return page(c, {
     title: 'Limits',
     path: '/limits',
-    actions: isAdmin(c) ? html`<a class="button" href="${path}/new">New limit</a>` : undefined,
+    actions: isAdmin(c)
+      ? html`<a class="button quiet" href="${path}/new?kind=rate">New rate</a>
+          <a class="button" href="${path}/new">New budget</a>`
+      : undefined,
     content: html`
       ${tabs('Kind of limit', 'kind', { path, query, choices: KINDS, chosen })}
       <div id="limits" data-live>

@@ -46,7 +46,7 @@ async function read(c: Context<DashboardEnv>, sql: SqlSource, id: string) {
 }
 
 const blockedOr = (user: UserReport): Part =>
-  user.blocked ? badge('bad', 'Blocked') : badge('good', 'Lets in')
+  user.blocked ? badge('bad', 'Blocked') : badge('good', 'Allowed')
 
 const totals = (user: UserReport, now: Date): Html =>
   facts([

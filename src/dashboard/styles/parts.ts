@@ -70,6 +70,7 @@ data[title] { cursor: help; }
 .details dd { margin: 0; overflow-wrap: anywhere; }
 .version { color: var(--soft); }
 .block { display: block; }
+.secret { display: block; padding: 0.625rem 0.75rem; background: var(--sunk); border-radius: 6px; overflow-wrap: anywhere; user-select: all; }
 .below { margin-top: 0.75rem; }
 .entries { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 0.875rem 1.25rem; margin: 0 0 1.25rem; align-items: start; }
 .entries > .notice, .entries > .decide { grid-column: 1 / -1; margin: 0; }
