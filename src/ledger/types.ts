@@ -220,7 +220,7 @@ export interface CallToClose {
   counted?: { promptTokens: number; completionTokens: number } | undefined
   /** Size of the response. */
   bytes?: number | undefined
-  /** It asked the client for input, and costs no request: the client comes again with the same one. */
+  /** It asked the client for input or a scope, and costs no request: the client comes again with the same one. */
   round?: boolean
 }
 

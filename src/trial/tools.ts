@@ -1,10 +1,11 @@
-import { createMcpHandler, McpServer } from '@modelcontextprotocol/server'
+import { createMcpHandler, McpServer, requireScopes } from '@modelcontextprotocol/server'
 import * as z from 'zod'
 import type { AuthInfo } from '../variables.ts'
+import { SECRETS_SCOPE } from './scopes.ts'
 
 const text = (value: string) => ({ content: [{ type: 'text' as const, text: value }] })
 
-/** A server of four tools to try the kit with. */
+/** A server of five tools to try the kit with. */
 function sampleServer(): McpServer {
   const server = new McpServer({ name: 'mcp-user-context-trial', version: '0.1.0' })
 
@@ -48,6 +49,15 @@ function sampleServer(): McpServer {
     ...text('This tool always fails.'),
     isError: true,
   }))
+
+  server.registerTool(
+    'secret',
+    {
+      description: `Tells a secret, to those whose token has the scope ${SECRETS_SCOPE}`,
+      scopeChallenge: requireScopes(SECRETS_SCOPE),
+    },
+    () => text('The cake is in the second drawer.'),
+  )
 
   return server
 }

@@ -6,7 +6,7 @@ import { type BodyEnd, type CutBody, watchBody } from './body-end.ts'
 import { utf8Length } from './count.ts'
 import { createFarewell, type WatchAccess } from './cut-off.ts'
 import { defer } from './defer.ts'
-import { failure, type Outcome, outcomesOfBody } from './outcome.ts'
+import { failure, type Outcome, outcomesOfBody, withoutResult } from './outcome.ts'
 import type { Rest } from './resumption.ts'
 import { createSseReader } from './sse-reader.ts'
 
@@ -49,7 +49,7 @@ export async function closeWithBody(c: Context, kind: 'mcp' | 'api', ending: End
   const { close, headers } = ending
   const { res } = c
   const type = res.headers.get('content-type') ?? ''
-  const unanswered = failure(res.ok ? 'no result' : `HTTP ${res.status}`)
+  const unanswered = withoutResult(res)
   if (kind === 'api') {
     const complete = res.status < 400 ? SUCCESS : unanswered
     const onEnd = (end: BodyEnd, bytes: number) =>

@@ -11,7 +11,7 @@ export interface Outcome {
   usage?: UsageLine[]
   /** The result itself, to be counted when nothing says what was used. */
   result?: unknown
-  /** The tool asked for input (2026-07-28): the client comes again with the same request. */
+  /** The tool asked for input (2026-07-28), or for a scope: the client comes again with the same request. */
   round?: boolean
 }
 
@@ -25,6 +25,19 @@ export const failure = (error: string): Outcome => ({
   status: 'error',
   error: error.slice(0, MAX_ERROR_CHARS),
 })
+
+const STEP_UP = 'insufficient_scope'
+
+/**
+ * How a call ended that no response tells of. One that wants a scope which the token lacks (RFC 6750 section 3.1) costs
+ * no request: the client asks its user, and comes again with the same call.
+ */
+export function withoutResult({ ok, status, headers }: Response): Outcome {
+  if (status === 403 && headers.get('www-authenticate')?.includes(`error="${STEP_UP}"`) === true) {
+    return { ...failure(STEP_UP), round: true }
+  }
+  return failure(ok ? 'no result' : `HTTP ${status}`)
+}
 
 /** The text with which a tool explains its failure (spec 2026-07-28 server/tools, "Error Handling"). */
 function toolError(result: Fields): string {

@@ -76,6 +76,26 @@ describe('a client that knows the endpoint alone', () => {
     expect(seen[0]).not.toMatch(/<(script|b)>/)
   })
 
+  it.each(['legacy', 'auto'] as const)(
+    'asks again for what a single tool wants beyond that (%s)',
+    async (mode) => {
+      const seen: string[] = []
+      await using bob = await signIn(trial.url, formBrowser({ press: 'Bob Builder', seen }), { mode })
+      const secret = await bob.do(() => bob.client.callTool({ name: 'secret' }))
+      expect(JSON.stringify(secret)).toContain('second drawer')
+      const asked = bob.asked.map(({ searchParams }) => searchParams.get('scope')?.split(' '))
+      expect(asked).toEqual([
+        ['mcp', 'offline_access'],
+        ['mcp', 'secrets:read', 'offline_access'],
+      ])
+      expect(seen.map((page) => page.includes('It asks for <code>secrets:read</code> as well.'))).toEqual([
+        false,
+        true,
+      ])
+      expect(bob.tokens()!.scope).toBe('mcp secrets:read')
+    },
+  )
+
   it('goes away empty-handed when the person does not want it', async () => {
     const { client_id: id } = await (
       await register({ redirect_uris: [REDIRECT] })
