@@ -101,7 +101,9 @@ export function createApp(config: Config, parts: AppParts): Hono {
   }
   for (const { path, handler, ...own } of upstreams.others) {
     const governed = { ...options, ...own, tokens: tokensFor(config, options.tokens, own.resource) }
-    app.route('/', mcpMetadata({ ...governed, resourceName: own.server, atRoot: false }))
+    const scopes = [...(scopesSupported ?? []), ...own.requiredScopes]
+    const metadata = { ...governed, scopesSupported: scopes, resourceName: own.server, atRoot: false }
+    app.route('/', mcpMetadata(metadata))
     mcpPaths.add(path)
     app.all(path, mcpUserContext(governed), handler)
   }

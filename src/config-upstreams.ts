@@ -36,7 +36,7 @@ const FIELDS = [
   'timeoutSeconds',
 ]
 /** Where this server has pages and routes of its own. */
-const OWN_PATHS = /^\/(?:api|dashboard|health|\.well-known)(?:\/|$)/
+const OWN_PATHS = /^\/(?:api|dashboard|health|oauth|\.well-known)(?:\/|$)/
 const PATH = /^(?:\/[\w.~-]+)+$/
 const NAME = /^[\w.-]{1,40}$/
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+$/

@@ -12,6 +12,7 @@ import { serveMcp } from './mcp/serve-mcp.ts'
 import { keepRetention } from './personal-data/retention.ts'
 import { createSessionManager } from './sessions/session-manager.ts'
 import { TrialInUse } from './trial/owner.ts'
+import { endpointsOf } from './upstreams.ts'
 import { type TrialAccess, trialGuide, type TrialParts, trialParts } from './trial/parts.ts'
 
 const SWEEP_INTERVAL_MS = 60_000
@@ -92,7 +93,7 @@ async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
       await Promise.race([ledgerOf(sql).settled(), pause(GRACE_MS)])
       await release()
     })
-    for (const line of trialGuide(settled.publicUrl, parts.users, 'signIn' in access)) console.log(line)
+    for (const line of trialGuide(endpointsOf(settled), parts.users, 'signIn' in access)) console.log(line)
     console.log(
       `ready http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${listening.port}`,
     )

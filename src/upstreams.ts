@@ -70,6 +70,12 @@ export function upstreamsOf(
   return { main, others: upstreams.map(mounted), keys }
 }
 
+/** The URLs that clients connect to: that of PUBLIC_URL, unless nothing is there, and those of several servers. */
+export const endpointsOf = ({ publicUrl, upstream, upstreams }: Config): string[] => [
+  ...(upstream === 'none' ? [] : [publicUrl]),
+  ...upstreams.map(({ path }) => new URL(path, publicUrl).href),
+]
+
 /** A token names the server that it is for (RFC 8707), unless JWT_AUDIENCE says otherwise. */
 export const tokensFor = ({ tokens }: Config, options: TokenOptions, resource: string): TokenOptions =>
   tokens !== 'trial' && tokens.audiencePerResource === true && 'issuer' in options

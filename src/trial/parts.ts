@@ -103,13 +103,15 @@ const isForThisMachine = ({ host, publicUrl }: Config): boolean =>
   isLoopback(inUrl(host)) && isLoopback(new URL(publicUrl).hostname)
 
 /** What the trial says when it is ready, line by line. */
-export function trialGuide(url: string, users: TrialParts['users'], signIn: boolean): string[] {
+export function trialGuide(urls: string[], users: TrialParts['users'], signIn: boolean): string[] {
   const [first] = users
-  if (first === undefined) return [`endpoint  ${url}`]
+  const [url = ''] = urls
+  const endpoints = urls.map((each) => `endpoint  ${each}`)
+  if (first === undefined) return endpoints
   return [
     'mcp-user-context: the trial. Its data is in .data/',
     '',
-    `endpoint  ${url}`,
+    ...endpoints,
     '',
     ...users.flatMap(({ name, role, token }) => [`${name} (${role})`, `  ${token}`]),
     '',
