@@ -20,6 +20,10 @@ export interface JwksOptions {
   onOutage?: ((error: unknown) => void) | undefined
 }
 
+/** Whether a key is an RSA key that nobody should use (RFC 7518 section 3.3: 2,048 bits at least). */
+export const isWeak = (key: unknown): boolean =>
+  key instanceof CryptoKey && Number(Reflect.get(key.algorithm, 'modulusLength') ?? Infinity) < 2048
+
 /**
  * Keys from a JWKS URL. jose fetches, checks and finds them; when to fetch is decided here, because jose neither
  * serves stale keys nor spares an issuer that is down, and reads the clock itself.
@@ -77,7 +81,9 @@ export function createJwks({ url, now, fetch, onOutage }: JwksOptions): JWTVerif
   /** A key of theirs that cannot be used is no fault of the token either. */
   const find: JWTVerifyGetKey = async (header, token) => {
     try {
-      return await remote(header, token)
+      const key = await remote(header, token)
+      if (isWeak(key)) throw new TypeError('an RSA key of the set has less than 2048 bits')
+      return key
     } catch (error) {
       if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys)
         throw error
