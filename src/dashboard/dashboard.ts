@@ -13,6 +13,7 @@ import { limitForm } from './pages/limit-form.ts'
 import { limits } from './pages/limits.ts'
 import { log } from './pages/log.ts'
 import { notFound } from './pages/message.ts'
+import { overview } from './pages/overview.ts'
 import { prices } from './pages/prices.ts'
 import { tokens } from './pages/tokens.ts'
 import { user } from './pages/user.ts'
@@ -27,6 +28,7 @@ export type { DashboardOptions, OidcOptions, SampleUser } from './env.ts'
 const MIN_KEY_BYTES = 32
 
 const PAGES = [
+  overview,
   clients,
   client,
   costs,
@@ -74,7 +76,6 @@ export function dashboard(options: DashboardOptions): Hono<DashboardEnv> {
   app.route('/', signInRoutes(options, cookie, vouch))
   app.use(signedIn(options, vouch))
   for (const pages of PAGES) app.route('/', pages(sql))
-  app.get('/', (c) => c.redirect(`${c.var.base}/costs`, 302))
   // Not notFound(), which an app that mounts this one does not see.
   app.all('*', (c) => (c.req.path === `${c.var.base}/` ? c.redirect(c.var.base, 302) : notFound(c)))
   return app

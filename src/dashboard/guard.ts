@@ -2,6 +2,7 @@ import type { Context, MiddlewareHandler } from 'hono'
 import { basePath } from 'hono/route'
 import { ask } from '../admission.ts'
 import { createAuthenticator } from '../auth/authenticator.ts'
+import { errorCode } from '../db/client.ts'
 import { DatabaseUnavailableError, isOutage } from '../db/outage.ts'
 import type { Refusal } from '../errors.ts'
 import { type Claims, setUser } from '../variables.ts'
@@ -110,9 +111,19 @@ export const signedIn = ({ sql }: DashboardOptions, vouch: Vouch): MiddlewareHan
     return refused(c, refusal)
   }
 
+/** Postgres has a list of zones of its own. */
+const UNKNOWN_ZONE = '22023'
+
 /** Answers what no page expected: with a page that says so, and an id under which the log has the rest. */
 export function failed(error: Error, c: Context): Response {
   if (error instanceof DatabaseUnavailableError || isOutage(error)) return outage(c)
+  if (errorCode(error) === UNKNOWN_ZONE) {
+    return messagePage(c, {
+      status: 400,
+      title: 'Time zone not known',
+      text: 'The database does not know this time zone. Choose another one, such as that of a city near you.',
+    })
+  }
   const requestId = crypto.randomUUID()
   // Neither query nor body; of a database error not the details, which quote rows.
   console.error(

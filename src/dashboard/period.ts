@@ -1,5 +1,4 @@
 import type { Queryable } from '../db/client.ts'
-import { errorCode } from '../db/client.ts'
 import { dayOf, type Period, periodOf } from '../reports/period.ts'
 import { day as dayText } from './format.ts'
 
@@ -122,9 +121,10 @@ export function chosenDays(query: PeriodQuery, now: Date, standard: Preset = '30
   return { ...chosen, ...own, preset: null }
 }
 
-const UNKNOWN_ZONE = '22023'
-
-/** The period that an address asks for, as reports take it. */
+/**
+ * The period that an address asks for, as reports take it.
+ * @throws PostgresError 22023 for a zone that the runtime knows and Postgres does not.
+ */
 export async function shownPeriod(
   db: Queryable,
   query: PeriodQuery,
@@ -133,17 +133,15 @@ export async function shownPeriod(
 ): Promise<ShownPeriod> {
   const { today, ...chosen } = chosenDays(query, now, standard)
   const toNow = chosen.last === today
-  try {
-    const to = toNow ? null : plusDays(chosen.last, 1)
-    const period = await periodOf(db, { from: chosen.first, to, timezone: chosen.timezone })
-    return { ...period, ...chosen, toNow, label: labelOf(chosen.first, chosen.last) }
-  } catch (error) {
-    // Postgres has a list of zones of its own.
-    if (errorCode(error) !== UNKNOWN_ZONE || chosen.timezone === 'UTC') throw error
-    const told = { ...query, timezone: '' }
-    return {
-      ...(await shownPeriod(db, told, now, standard)),
-      fault: 'The database does not know this time zone; the page shows UTC.',
-    }
-  }
+  const to = toNow ? null : plusDays(chosen.last, 1)
+  const period = await periodOf(db, { from: chosen.first, to, timezone: chosen.timezone })
+  return { ...period, ...chosen, toNow, label: labelOf(chosen.first, chosen.last) }
+}
+
+/** As many days before it; where it goes on, up to the same time of day. */
+export async function periodBefore(db: Queryable, shown: ShownPeriod): Promise<Period> {
+  const days = daysOf(shown)
+  const from = plusDays(shown.first, -days)
+  const to = shown.toNow ? new Date(shown.end.getTime() - days * 86_400_000) : shown.first
+  return await periodOf(db, { from, to, timezone: shown.timezone })
 }

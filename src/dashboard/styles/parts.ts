@@ -65,6 +65,14 @@ data[title] { cursor: help; }
 .facts dd { margin: 0; font-size: 1.375rem; font-weight: 600; letter-spacing: -0.01em; line-height: 1.35; }
 .facts .badge { font-size: 1.0625rem; }
 .facts dd.note { font-size: 0.8125rem; font-weight: 400; letter-spacing: 0; color: var(--soft); }
+.attention { list-style: none; margin: 0 0 1.5rem; padding: 0; background: var(--paper); border: 1px solid var(--rule); border-radius: 8px; }
+.attention li { display: grid; grid-template-columns: 8.5rem minmax(0, 1fr); gap: 0 0.75rem; padding: 0.5rem 1rem; border-bottom: 1px solid var(--rule); align-items: baseline; }
+.attention li:last-child { border-bottom: 0; }
+.calm { margin-bottom: 1.5rem; color: var(--soft); }
+.beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); gap: 0 1.5rem; }
+.beside h2 { margin-top: 0.5rem; }
+.beside section { min-width: 0; margin-bottom: 1.25rem; }
+h2 a { color: inherit; text-decoration-color: var(--edge); }
 .details { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 0.75rem 1.5rem; margin: 0 0 1.5rem; }
 .details dt { color: var(--soft); font-size: 0.8125rem; }
 .details dd { margin: 0; overflow-wrap: anywhere; }
@@ -84,6 +92,7 @@ data[title] { cursor: help; }
 .meter .used { fill: var(--accent); } .meter.near .used { fill: var(--warn); } .meter.full .used { fill: var(--bad); }
 .meter .held { stroke: var(--ink); stroke-width: 4; stroke-dasharray: 2 2; }
 @media (max-width: 40rem) {
+  .attention li { grid-template-columns: minmax(0, 1fr); }
   .minor { display: none; }
   .field { flex: 1 1 8.5rem; }
   .filters form > button { flex: 1 1 6rem; }
