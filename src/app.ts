@@ -4,7 +4,7 @@ import { health } from './api/health.ts'
 import { mcpApi } from './api/mcp-api.ts'
 import { mcpMetadata } from './auth/mcp-metadata.ts'
 import type { TokenOptions } from './auth/token-options.ts'
-import type { Config } from './config.ts'
+import type { Config, OidcConfig } from './config.ts'
 import { dashboard, type SampleUser } from './dashboard/dashboard.ts'
 import type { SqlSource } from './db/client.ts'
 import { everyAnswer, everyRequest } from './edge/edge.ts'
@@ -31,6 +31,8 @@ export interface AppParts {
   cookieKey?: string
   /** Whom one click signs in to the dashboard: the trial's. @default [] */
   sampleUsers?: readonly SampleUser[]
+  /** Where people sign in to the dashboard. @default the configuration's, or nowhere */
+  oidc?: OidcConfig
   /** What clients ask for to begin with. @default nothing */
   scopesSupported?: string[]
   /** Routes of a provider that is served here too. */
@@ -85,7 +87,8 @@ export function createApp(config: Config, parts: AppParts): Hono {
   app.route('/api/mcp', mcpApi(options))
   if (parts.signIn !== undefined) app.route('/', parts.signIn)
   if (cookieKey !== undefined) {
-    app.route('/dashboard', dashboard({ ...options, cookieKey, sampleUsers }))
+    const oidc = parts.oidc ?? (typeof config.oidc === 'object' ? config.oidc : undefined)
+    app.route('/dashboard', dashboard({ ...options, cookieKey, sampleUsers, oidc }))
   }
   const upstreams = upstreamsOf(config, parts.assertionKeys)
   if (upstreams.keys !== undefined) app.route('/', assertionKeys({ keys: upstreams.keys }))

@@ -20,6 +20,9 @@ import { user } from './pages/user.ts'
 import { userActions } from './pages/user-actions.ts'
 import { users } from './pages/users.ts'
 import { securityHeaders } from './security.ts'
+import { createProvider } from './sign-in/provider.ts'
+import { providerRoutes } from './sign-in/provider-routes.ts'
+import { isDue, renewed } from './sign-in/renewal.ts'
 import { signInRoutes } from './sign-in/routes.ts'
 import { createVisitCookie } from './sign-in/visit.ts'
 
@@ -65,16 +68,26 @@ const optionFaults = ({ cookieKey, sql }: DashboardOptions): string[] => [
 export function dashboard(options: DashboardOptions): Hono<DashboardEnv> {
   const faults = optionFaults(options)
   if (faults.length > 0) throw new TypeError(`dashboard: ${faults.join('; ')}`)
-  const { sql, cookieKey, resource, now = () => new Date() } = options
+  const { sql, cookieKey, resource, oidc, now = () => new Date() } = options
   const vouch = createVouch(options)
   const cookie = createVisitCookie(cookieKey, { secure: new URL(resource).protocol === 'https:' })
+  const provider = oidc === undefined ? null : createProvider(oidc, now)
   const app = new Hono<DashboardEnv>()
   app.onError(failed)
   app.use(securityHeaders)
   app.route('/', assets())
   app.use(visitor(cookie, now), formGuard)
   app.route('/', signInRoutes(options, cookie, vouch))
-  app.use(signedIn(options, vouch))
+  if (provider !== null) app.route('/', providerRoutes(options, provider, cookie, vouch))
+  app.use(
+    signedIn(options, vouch, async (c) => {
+      const { visit, now, base } = c.var
+      if (provider === null || !isDue(visit, now)) return visit
+      const next = await renewed(visit, provider, vouch, now)
+      if (next !== null) await cookie.write(c, base, next)
+      return next
+    }),
+  )
   for (const pages of PAGES) app.route('/', pages(sql))
   // Not notFound(), which an app that mounts this one does not see.
   app.all('*', (c) => (c.req.path === `${c.var.base}/` ? c.redirect(c.var.base, 302) : notFound(c)))

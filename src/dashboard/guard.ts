@@ -8,7 +8,7 @@ import type { Refusal } from '../errors.ts'
 import { type Claims, setUser } from '../variables.ts'
 import type { DashboardEnv, DashboardOptions } from './env.ts'
 import { type Message, messagePage } from './pages/message.ts'
-import { type Credential, newVisit, type VisitCookie } from './sign-in/visit.ts'
+import { type Credential, newVisit, type Visit, type VisitCookie } from './sign-in/visit.ts'
 
 /** Reads the cookie, or makes a stranger of whoever has none, and says where the dashboard is mounted. */
 export const visitor = (cookie: VisitCookie, clock: () => Date): MiddlewareHandler<DashboardEnv> =>
@@ -96,10 +96,15 @@ const outage = (c: Context): Response => {
  * Lets in whoever is signed in. Role, department, block and revocation are the database's at every request, as for
  * REST; everybody else is sent to the sign-in and comes back to the same address.
  */
-export const signedIn = ({ sql }: DashboardOptions, vouch: Vouch): MiddlewareHandler<DashboardEnv> =>
+export const signedIn = (
+  { sql }: DashboardOptions,
+  vouch: Vouch,
+  renew: (c: Context<DashboardEnv>) => Promise<Visit | null>,
+): MiddlewareHandler<DashboardEnv> =>
   async function signedIn(c, next) {
-    const { credential } = c.var.visit
-    if (credential === undefined) return signInAgain(c)
+    if (c.var.visit.credential === undefined) return signInAgain(c)
+    const credential = (await renew(c))?.credential
+    if (credential === undefined) return signInAgain(c, 'over')
     const result = await vouch(credential)
     if (!result.ok) return refused(c, result.refusal)
     setUser(c, result.variables)

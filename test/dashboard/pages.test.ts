@@ -66,6 +66,43 @@ function expectNoInjection(html: string): void {
   expect(html.match(/<script/g)).toHaveLength(1)
 }
 
+describe('the overview', () => {
+  const seen: { who: Person; cost: string; calls: number; users: number }[] = [
+    { who: 'Alice', cost: '$1.50', calls: 1, users: 1 },
+    { who: 'Mia', cost: '$1.75', calls: 2, users: 2 },
+    { who: 'Fin', cost: '$1.88', calls: 3, users: 3 },
+    { who: 'Ada', cost: '$1.88', calls: 3, users: 3 },
+  ]
+  it.each(seen)('tells $who how much there was', async ({ who, cost, calls, users }) => {
+    const { html, status } = await visitorOf(who).get('')
+    expect(status).toBe(200)
+    const text = textOf(html)
+    expect(text).toContain(`Cost ${cost} none in the 30 days before Calls ${calls} none`)
+    expect(text).toContain(`Active users ${users} `)
+    expectNoInjection(html)
+  })
+
+  it('compares with the period before', async () => {
+    const { html } = await visitorOf('Ada').get('?period=today&timezone=Pacific/Auckland')
+    expect(textOf(html)).toMatch(/Cost \$1\.88 none in the day before/)
+    expect(html).toContain('href="/dashboard/costs?period=today&amp;timezone=Pacific%2FAuckland"')
+  })
+
+  it('says what needs attention', async () => {
+    await database.sql`
+      select archon_mcp_put_quota(null, null, 'budget', 'department', 'sales', 'cost', 2, 'month', 'UTC', null, null,
+        null, null, null, null, 'warn', '{0.8}')`
+    for (const [who, sees] of [
+      ['Mia', true],
+      ['Ada', true],
+      ['Carl', false],
+    ] as const) {
+      const text = textOf((await visitorOf(who).get('')).html)
+      expect(text.includes('sales used 87.5% of $2.00 this month, which only warns'), who).toBe(sees)
+    }
+  })
+})
+
 describe('costs', () => {
   const seen: { who: Person; sees: string[]; not: string[] }[] = [
     { who: 'Alice', sees: ['alice', '$1.50'], not: ['bob', 'carl', '$0.25'] },

@@ -53,7 +53,7 @@ function nearOf(budget: McpBudget, nameOf: NameOf): Attention[] {
         tone: share >= 1 ? 'bad' : 'warning',
         kind: share >= 1 ? 'Used up' : 'Near its cap',
         text: html`<strong>${who}</strong> used ${percent(share)} of ${amountOf(budget, budget.limit)}
-          ${window(budget)}${budget.mode === 'enforce' ? '' : ' (nothing is refused)'}`,
+          ${window(budget)}${budget.mode === 'enforce' ? '' : ', which only warns'}`,
       },
     ]
   })

@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 import type { DashboardEnv, DashboardOptions } from '../env.ts'
 import { formKeyField } from '../form-fields.ts'
-import { html, type Html } from '../html.ts'
+import { flag, html, type Html } from '../html.ts'
 import { plainPage } from '../layout.ts'
 
 /** Why somebody stands before the sign-in. */
@@ -62,21 +62,20 @@ export function signInPage(
   { to, reason, wrong }: { to: string; reason?: string | undefined; wrong?: string | undefined },
 ): Response {
   const why = wrong ?? REASONS[reason ?? '']
-  const byToken = tokenForm(c, to, wrong)
-  const others = oidc !== undefined || sampleUsers.length > 0
+  const form = tokenForm(c, to, wrong)
   const content = html`
     ${why === undefined ? '' : html`<p id="wrong" class="notice" role="${wrong === undefined ? 'status' : 'alert'}">${why}</p>`}
     ${oidc === undefined ? '' : provider(c, to)}
     ${sampleUsers.length === 0 ? '' : samples(c, to, sampleUsers)}
     ${
-      others
-        ? oidc === undefined
-          ? html`<details>
-              <summary>With a token</summary>
-              ${byToken}
-            </details>`
+      sampleUsers.length > 0
+        ? html`<details${flag('open', wrong !== undefined)}>
+            <summary>With a token</summary>
+            ${form}
+          </details>`
+        : oidc === undefined
+          ? form
           : ''
-        : byToken
     }
   `
   return plainPage(c, { title: 'Sign in', content, status: wrong === undefined ? 200 : 403 })
