@@ -27,7 +27,7 @@ create table archon_mcp_quotas (
   window_seconds integer,
   burst integer,
   -- Sorted; null for all.
-  tools text[],
+  tools text[], -- `github/*` is every tool of the server that is recorded as github
   models text[],
   mode text not null default 'enforce' constraint archon_mcp_quotas_mode check (mode in ('observe', 'warn', 'enforce')),
   -- Shares of the amount at which callers and reports are warned.
@@ -246,7 +246,7 @@ as $$
     where p_models is null
       and call.kind is not null
       and archon_mcp_counts(call.method)
-      and (p_tools is null or call.tool_name = any (p_tools))
+      and (p_tools is null or array[call.tool_name, regexp_replace(call.tool_name, '/.*', '/*')]::text[] && p_tools)
     union all
     -- Models are known when a call has ended, and hold nothing before.
     select false,
@@ -259,7 +259,7 @@ as $$
     where p_models is not null
       and call.kind is not null
       and archon_mcp_counts(call.method)
-      and (p_tools is null or call.tool_name = any (p_tools))
+      and (p_tools is null or array[call.tool_name, regexp_replace(call.tool_name, '/.*', '/*')]::text[] && p_tools)
     group by call.request_id
   )
   select coalesce(sum(amount.used) filter (where not amount.open), 0),
@@ -468,7 +468,7 @@ begin
       and call.counted
       and whose.holder is not null
       and (p_subject is null or whose.holder = p_scope || ' ' || p_subject)
-      and (p_tools is null or call.tool_name = any (p_tools))
+      and (p_tools is null or array[call.tool_name, regexp_replace(call.tool_name, '/.*', '/*')]::text[] && p_tools)
     order by whose.holder, call.timestamp, call.request_id
   loop
     if v_call.holder is distinct from holder then

@@ -107,7 +107,7 @@ as $$
       'everyone', 'user ' || p_user, 'department ' || p_department,
       case when p_user is not null then 'each_user' end, case when p_department is not null then 'each_department' end
     ])
-    and (quota.tools is null or p_tool = any (quota.tools))
+    and (quota.tools is null or array[p_tool, regexp_replace(p_tool, '/.*', '/*')] && quota.tools)
     and not (quota.scope like 'each%' and exists (
       select from archon_mcp_quotas as own
       where own.kind = p_kind

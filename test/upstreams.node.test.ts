@@ -6,6 +6,7 @@ import { readConfig } from '../src/config.ts'
 import { ledgerOf } from '../src/ledger/ledger.ts'
 import { createTestDatabase, type TestDatabase } from './support/database.ts'
 import { callTool, initialize, ISSUER, modern, post, SECRET, tokenFor } from './support/mcp.ts'
+import { differences, putQuota, removeQuota } from './support/quotas.ts'
 import { type Served, serveHere } from './support/serve.ts'
 
 const ORIGIN = 'https://mcp.example.com'
@@ -106,6 +107,19 @@ describe('several servers behind one kit', () => {
 
   it('hold each user to it alone', async () => {
     expect((await callAt('/mcp/hub', 'Dan')).status).toBe(200)
+  })
+
+  it('may have each a budget for all of its tools, and what they used before counts', async () => {
+    await callAt('/mcp/wiki', 'Dee')
+    await ledgerOf(database.sql).drained()
+    const id = await putQuota(database.sql, { scope: 'each_user', limit: 2, tools: ['wiki/*'] })
+    const statuses: number[] = []
+    for (const path of ['/mcp/wiki', '/mcp/hub', '/mcp/wiki'])
+      statuses.push((await callAt(path, 'Dee')).status)
+    expect(statuses).toEqual([200, 200, 429])
+    await ledgerOf(database.sql).drained()
+    expect(await differences(database.sql)).toEqual([])
+    await removeQuota(database.sql, id)
   })
 
   it('want each its own scopes, and say where to get a token for it', async () => {

@@ -119,7 +119,10 @@ export async function previewQuota(
                and call.timestamp < period.ends_at
                and call.kind is not null
                and call.counted
-               and (period.tools is null or call.tool_name = any (period.tools))
+               and (
+                 period.tools is null
+                 or array[call.tool_name, regexp_replace(call.tool_name, '/.*', '/*')]::text[] && period.tools
+               )
                and case ${scope}
                      when 'user' then call.user_id::text = ${subject}
                      when 'department' then call.department = ${subject}
