@@ -1,6 +1,7 @@
 import type { Hono } from 'hono'
 import type { Sql } from '../../src/db/client.ts'
-import type { Reach } from '../../src/api/roles.ts'
+import { CALL_READERS, type Reach } from '../../src/api/roles.ts'
+import { reachOf, type Route } from '../../src/api/route.ts'
 import type { Role } from '../../src/variables.ts'
 import { ago, send, serviceToken, userId, userToken, writeSession } from './support.ts'
 
@@ -127,4 +128,23 @@ export function covers(reach: Reach | null, { person }: Asker, target: Person): 
   if (reach === null) return false
   if (reach === 'all' || target === person) return true
   return reach === 'department' && target.department === person?.department
+}
+
+/** Whom a route may show to somebody. */
+export const inReach = ({ people }: World, route: Route, asker: Asker): Name[] =>
+  NAMES.filter((name) => covers(reachOf(route, asker.role), asker, people[name]))
+
+/**
+ * What of whom stands in an answer that should not: of those out of reach anything, and the errors of calls that the
+ * asker may not read.
+ */
+export function leaksIn({ people }: World, asker: Asker, text: string, allowed: readonly Name[]): string[] {
+  return NAMES.flatMap((name) => {
+    const { error, ...others } = people[name].marks
+    const hidden = [
+      ...(allowed.includes(name) ? [] : Object.values(others)),
+      ...(covers(CALL_READERS[asker.role], asker, people[name]) ? [] : [error]),
+    ]
+    return hidden.filter((mark) => text.includes(mark))
+  })
 }
