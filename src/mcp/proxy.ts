@@ -5,7 +5,7 @@ import { headerFaults, targetFaults } from './proxy-faults.ts'
 import { readMessage } from './read-message.ts'
 import { bodyTextOf, requestOf } from './read-request.ts'
 import { judgeAnswer } from './upstream-answer.ts'
-import { faultResponse, timedOut, unreachable, type UpstreamFault } from './upstream-fault.ts'
+import { clientLeft, faultResponse, timedOut, unreachable, type UpstreamFault } from './upstream-fault.ts'
 import {
   ASSERTION_HEADER,
   assertionFaults,
@@ -28,7 +28,11 @@ export interface ProxyMcpOptions {
   timeoutSeconds?: number
   /** Told why an answer could not be passed on; the error of `fetch` where there is one. @default nothing */
   onFault?: (fault: UpstreamFault, error?: unknown) => void
-  /** Asks the upstream server, such as a Worker's service binding. @default the runtime's fetch */
+  /**
+   * Asks the upstream server, such as a Worker's service binding. Node's own cuts a stream that is silent for five
+   * minutes.
+   * @default the runtime's fetch
+   */
   fetch?: (url: string, init: RequestInit) => Promise<Response>
 }
 
@@ -92,6 +96,7 @@ export function proxyMcp(options: ProxyMcpOptions): Handler {
       if (answer.unread) c.set('passesUnread', true)
       return answer.response
     } catch (error) {
+      if (deadline.left()) return faultResponse(clientLeft, requestIds(message))
       return refuse(deadline.passed() ? timedOut(timeoutSeconds) : unreachable, error)
     } finally {
       deadline.end()
@@ -114,13 +119,18 @@ function notMcp({ code, detail, id }: MessageFault): Response {
  */
 function startDeadline(c: Context, message: McpMessage | null, seconds: number) {
   const controller = new AbortController()
-  let passed = false
-  const timer = setTimeout(() => {
-    passed = true
+  let ended: 'passed' | 'left' | undefined
+  const endBy = (how: typeof ended) => (): void => {
+    ended ??= how
     controller.abort()
-  }, seconds * 1000)
+  }
+  const timer = setTimeout(endBy('passed'), seconds * 1000)
   const { signal } = requestOf(c)
-  const leave = (): void => controller.abort()
-  if (message?.era !== '2025-11-25') signal.addEventListener('abort', leave, { once: true })
-  return { signal: controller.signal, passed: () => passed, end: () => clearTimeout(timer) }
+  if (message?.era !== '2025-11-25') signal.addEventListener('abort', endBy('left'), { once: true })
+  return {
+    signal: controller.signal,
+    passed: () => ended === 'passed',
+    left: () => ended === 'left',
+    end: () => clearTimeout(timer),
+  }
 }

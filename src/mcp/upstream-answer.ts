@@ -32,7 +32,11 @@ const MAX_JSON_BYTES = 4 * 1024 * 1024
 
 /** A body as text when it is short enough, or else as the stream that it was. */
 async function readShort(response: Response): Promise<string | ReadableStream<Uint8Array>> {
-  if (response.body === null) return ''
+  const length = response.headers.get('content-length')
+  const isShort = length !== null && Number(length) <= MAX_JSON_BYTES
+  // Of a compressed body the length says nothing; of another one the runtime has a faster way to read it.
+  if (response.body === null || (isShort && !response.headers.has('content-encoding')))
+    return await response.text()
   const reader = (response.body as ReadableStream<Uint8Array>).getReader()
   const decoder = new TextDecoder()
   const chunks: Uint8Array[] = []

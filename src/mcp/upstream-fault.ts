@@ -8,6 +8,7 @@ export type UpstreamReason =
   | 'upstream_unauthorized'
   | 'upstream_refused'
   | 'upstream_invalid'
+  | 'client_left'
 
 /** What is told of it; never where the upstream server is, nor what it said. */
 export interface UpstreamFault {
@@ -22,13 +23,24 @@ export interface UpstreamFault {
 const BAD_GATEWAY = 50_200
 /** The record says timeout of a call that ends with it. */
 export const GATEWAY_TIMEOUT = 50_400
-/** As the official SDKs say it. */
-const SESSION_NOT_FOUND = -32_001
+const CODES: Partial<Record<number, number>> = {
+  504: GATEWAY_TIMEOUT,
+  499: 49_900,
+  // As the official SDKs say that a session is not found.
+  404: -32_001,
+}
 
 export const unreachable: UpstreamFault = {
   reason: 'upstream_unreachable',
   status: 502,
   message: 'The upstream MCP server cannot be reached',
+}
+
+/** Nobody reads it but the record. */
+export const clientLeft: UpstreamFault = {
+  reason: 'client_left',
+  status: 499,
+  message: 'cancelled: the client left before the result',
 }
 
 export const timedOut = (seconds: number): UpstreamFault => ({
@@ -73,7 +85,7 @@ export function refused({ status, headers }: Response, named: boolean): Upstream
 
 /** The error of one request. */
 export const errorOf = ({ reason, status, message }: UpstreamFault, id: RequestId | null): JsonRpcError => {
-  const code = status === 504 ? GATEWAY_TIMEOUT : status === 404 ? SESSION_NOT_FOUND : BAD_GATEWAY
+  const code = CODES[status] ?? BAD_GATEWAY
   return jsonRpcError(id, code, message, { code: reason })
 }
 

@@ -74,7 +74,9 @@ describe('a client that leaves before the answer begins', () => {
     const { client, work } = await call('2026-07-28')
     client.destroy()
     await expect.poll(() => work.stopped).toBe(true)
-    await expect.poll(calls).toMatchObject([{ status: 'error' }])
+    await expect
+      .poll(calls)
+      .toEqual([{ status: 'error', error_message: '49900: cancelled: the client left before the result' }])
   })
 
   it('cancels nothing in 2025-11-25: the tool ends its work, and the record says how', async () => {
