@@ -232,10 +232,26 @@ create type archon_mcp_call_sum as (
   last_at timestamptz
 );
 
+-- The roll-up that knows all these dimensions, or null where only the calls do; p_whole wants every sum of the answer,
+-- and not calls, successes, tokens, costs, unpriced and estimated ones alone.
+create function archon_mcp_rollup_of(p_dimensions text[], p_whole boolean) returns text
+language sql
+immutable
+as $$
+  select case
+    when 'ms' = any (p_dimensions) and p_dimensions <@ '{tool,department,ms}' then 'archon_mcp_duration_days'
+    when p_dimensions <@ '{department,quarter}' then 'archon_mcp_quarters'
+    when p_dimensions <@ '{department,client_type,tool,model}' then 'archon_mcp_tool_days'
+    when p_dimensions <@ '{user_id,department}' and not p_whole then 'archon_mcp_user_days'
+  end
+$$;
+
 -- The calls of a period that have ended, summed up by any of the first eight columns of the answer; by none of them in
 -- one row. `tool` is the method of what is none, `quarter` a quarter of an hour, `ms` how long calls took. By model, a
 -- call counts in the row of each that it used, and without a model if it used none or its tool has a price of its own:
--- tokens and costs add up, calls do not.
+-- tokens and costs add up, calls do not. Whole days of UTC (quarters of an hour, by those) come from a roll-up where one
+-- knows what is asked, and what the period has beside them from the calls; `ms` of whole days is the mean of a bucket
+-- that is sqrt(2) wide, where they have more than 100,000 calls.
 create function archon_mcp_call_sums(
   p_by text[], p_from timestamptz, p_to timestamptz,
   -- Null for all.
@@ -243,19 +259,43 @@ create function archon_mcp_call_sums(
   -- Of models that had no price alone.
   p_unpriced boolean default false,
   -- For whom a program asks: role, id and department. Whoever else asks, asks for themselves.
-  p_role text default null, p_viewer uuid default null, p_viewer_department text default null
+  p_role text default null, p_viewer uuid default null, p_viewer_department text default null,
+  p_whole boolean default true
 ) returns setof archon_mcp_call_sum
 language plpgsql
 stable
 security definer
+-- A plan of its own for each question: of a cached one the planner knows neither period nor user.
+set plan_cache_mode = force_custom_plan
 as $$
 declare
   v_who archon_mcp_who := archon_mcp_caller();
   v_by_model constant boolean := 'model' = any (p_by);
   v_columns constant text[] := array['user_id', 'session_id', 'department', 'client_type', 'tool', 'model', 'quarter', 'ms'];
   v_types constant text[] := array['uuid', 'uuid', 'text', 'text', 'text', 'text', 'timestamptz', 'integer'];
+  -- The sums of rows that are sums already.
+  v_added constant text := (
+    select string_agg(
+      format(case name when 'cost' then '%1$s as %2$s' when 'success_cost' then '%1$s as %2$s' else '%1$s::bigint as %2$s' end,
+        format('coalesce(sum(call.%I), 0)', name), name), ', ' order by place)
+    from unnest(array[
+      'calls', 'success', 'timeouts', 'prompt_tokens', 'completion_tokens', 'cost', 'success_prompt_tokens',
+      'success_completion_tokens', 'success_cost', 'unpriced_calls', 'estimated_calls', 'duration_ms', 'timed_calls'
+    ]) with ordinality as sum (name, place)
+  );
+  v_from constant timestamptz := coalesce(p_from, '-infinity');
+  v_to constant timestamptz := coalesce(p_to, 'infinity');
   v_kept text;
   v_groups text;
+  v_rollup text;
+  -- What the roll-up answers.
+  v_rolled_from timestamptz := v_to;
+  v_rolled_to timestamptz := v_to;
+  v_beside text;
+  -- The sums of calls, on both sides of the condition that says which.
+  v_calls text;
+  v_grouped text;
+  v_parts text;
 begin
   if v_who.role = 'service' and p_role is distinct from 'service' and p_role is not null then
     v_who := row(
@@ -263,25 +303,68 @@ begin
       archon_mcp_manages(p_role, p_viewer_department)
     )::archon_mcp_who;
   end if;
-  select string_agg(case when name = any (p_by) then 'call.' || name else 'null::' || type end, ', ' order by place),
+  select string_agg(
+           format('%s::%s as %s', case when name = any (p_by) then 'call.' || name else 'null' end, type, name), ', ' order by place
+         ),
          string_agg(case when name = any (p_by) then place::text end, ', ' order by place)
   into v_kept, v_groups
   from unnest(v_columns, v_types) with ordinality as wanted (name, type, place);
-  return query execute format(
+
+  if p_session_id is null and not p_unpriced then
+    v_rollup := archon_mcp_rollup_of(
+      p_by || case when p_user_id is not null then array['user_id'] end
+        || case when p_department is not null then array['department'] end
+        -- A member sees by user, and a manager too where the roll-up knows users.
+        || case when not v_who.everyone and (v_who.manages is null or 'user_id' = any (p_by) or p_user_id is not null)
+             then array['user_id'] end,
+      p_whole
+    );
+  end if;
+  if v_rollup is not null then
+    if v_rollup = 'archon_mcp_quarters' then
+      v_rolled_from := case when v_from = '-infinity' then v_from
+        else date_bin('15 minutes', v_from + interval '15 minutes' - interval '1 microsecond', timestamptz 'epoch') end;
+      v_rolled_to := case when v_to = 'infinity' then v_to else date_bin('15 minutes', v_to, timestamptz 'epoch') end;
+    else
+      v_rolled_from := case when v_from = '-infinity' then v_from
+        else date_trunc('day', v_from + interval '1 day' - interval '1 microsecond', 'UTC') end;
+      v_rolled_to := case when v_to = 'infinity' then v_to else date_trunc('day', v_to, 'UTC') end;
+    end if;
+    -- Of so few calls times are exact.
+    if v_rollup = 'archon_mcp_duration_days' and (
+      select coalesce(sum(quarter.timed_calls), 0) <= 100000
+      from archon_mcp_quarters as quarter
+      where quarter.quarter >= v_rolled_from and quarter.quarter < v_rolled_to
+    ) then
+      v_rolled_to := v_rolled_from;
+    end if;
+    if v_rolled_from >= v_rolled_to then
+      v_rollup := null;
+      v_rolled_from := v_to;
+    elsif not v_who.everyone and v_rollup <> 'archon_mcp_user_days' then
+      -- What a manager did outside of the department is theirs to see as well.
+      v_beside := format(
+        'call.timestamp >= %L and call.timestamp < %L and call.user_id = %L and call.department is distinct from %L',
+        v_rolled_from, v_rolled_to, v_who.user_id, v_who.manages
+      );
+    end if;
+  end if;
+
+  v_calls := format(
     $sum$
-      select %1$s, coalesce(sum(call.calls), 0)::bigint,
-             coalesce(sum(call.calls) filter (where call.success), 0)::bigint,
-             coalesce(sum(call.calls) filter (where call.status = 'timeout'), 0)::bigint,
-             coalesce(sum(call.prompt_tokens), 0)::bigint,
-             coalesce(sum(call.completion_tokens), 0)::bigint,
-             coalesce(sum(call.cost), 0),
-             coalesce(sum(call.prompt_tokens) filter (where call.success), 0)::bigint,
-             coalesce(sum(call.completion_tokens) filter (where call.success), 0)::bigint,
-             coalesce(sum(call.cost) filter (where call.success), 0),
-             coalesce(sum(call.unpriced), 0)::bigint,
-             coalesce(sum(call.estimated::integer), 0)::bigint,
-             coalesce(sum(call.ms), 0)::bigint,
-             count(call.ms), min(call.at), max(call.at)
+      select %1$s, coalesce(sum(call.calls), 0)::bigint as calls,
+             coalesce(sum(call.calls) filter (where call.success), 0)::bigint as success,
+             coalesce(sum(call.calls) filter (where call.status = 'timeout'), 0)::bigint as timeouts,
+             coalesce(sum(call.prompt_tokens), 0)::bigint as prompt_tokens,
+             coalesce(sum(call.completion_tokens), 0)::bigint as completion_tokens,
+             coalesce(sum(call.cost), 0) as cost,
+             coalesce(sum(call.prompt_tokens) filter (where call.success), 0)::bigint as success_prompt_tokens,
+             coalesce(sum(call.completion_tokens) filter (where call.success), 0)::bigint as success_completion_tokens,
+             coalesce(sum(call.cost) filter (where call.success), 0) as success_cost,
+             coalesce(sum(call.unpriced), 0)::bigint as unpriced_calls,
+             coalesce(sum(call.estimated::integer), 0)::bigint as estimated_calls,
+             coalesce(sum(call.ms), 0)::bigint as duration_ms,
+             count(call.ms) as timed_calls, min(call.at) as first_at, max(call.at) as last_at
       from (
         select call.user_id, call.session_id, call.department::text, call.client_type::text,
                coalesce(nullif(call.tool_name, ''), call.method)::text as tool,
@@ -293,9 +376,7 @@ begin
         where call.status <> 'open'
           and archon_mcp_sees(%4$L::boolean, %5$L::uuid, %6$L::text, call.user_id, call.department)
           %7$s
-      ) as call
-      %8$s
-    $sum$,
+          and $sum$,
     v_kept,
     case
       when v_by_model
@@ -333,13 +414,88 @@ begin
     v_who.everyone, v_who.user_id, v_who.manages,
     concat_ws(
       ' ',
-      format('and call.timestamp >= %L and call.timestamp < %L', coalesce(p_from, '-infinity'), coalesce(p_to, 'infinity')),
       'and call.user_id = ' || quote_literal(p_user_id),
       'and call.department = ' || quote_literal(p_department),
       'and call.session_id = ' || quote_literal(p_session_id),
       case when 'ms' = any (p_by) then 'and call.duration_ms is not null' end
-    ),
-    'group by ' || v_groups
+    )
+  );
+  v_grouped := concat(') as call', ' group by ' || v_groups);
+  -- The edges are asked for one by one: of a condition that joins them the planner reads everything between.
+  v_parts := concat_ws(
+    ' union all ',
+    case when v_rollup is null or v_from < v_rolled_from
+      then v_calls || format('call.timestamp >= %L and call.timestamp < %L', v_from, v_rolled_from) || v_grouped
+    end,
+    case when v_rollup is not null and v_rolled_to < v_to
+      then v_calls || format('call.timestamp >= %L and call.timestamp < %L', v_rolled_to, v_to) || v_grouped
+    end,
+    v_calls || v_beside || v_grouped,
+    case when v_rollup is not null then format(
+      $rolled$
+        select %1$s, %6$s, null::timestamptz as first_at, null::timestamptz as last_at
+        from (select %2$s from %3$I as rolled where %4$s) as call
+        %5$s
+      $rolled$,
+      v_kept,
+      case v_rollup
+        when 'archon_mcp_quarters' then 'rolled.*'
+        when 'archon_mcp_tool_days' then case when v_by_model
+          then 'rolled.department, rolled.client_type, rolled.tool, rolled.model, rolled.model_calls as calls,
+                rolled.model_success as success, 0 as timeouts, rolled.prompt_tokens, rolled.completion_tokens, rolled.cost,
+                rolled.success_prompt_tokens, rolled.success_completion_tokens, rolled.success_cost,
+                rolled.model_unpriced_calls as unpriced_calls, rolled.estimated_calls, rolled.duration_ms,
+                rolled.timed_calls'
+          else 'rolled.*' end
+        when 'archon_mcp_user_days'
+          then 'rolled.*, 0 as timeouts, 0 as success_prompt_tokens, 0 as success_completion_tokens, 0 as success_cost,
+                0 as duration_ms, 0 as timed_calls'
+        when 'archon_mcp_duration_days'
+          then 'rolled.tool, rolled.department, (rolled.duration_ms / nullif(rolled.calls, 0))::integer as ms, rolled.calls,
+                0 as success, 0 as timeouts, 0 as prompt_tokens, 0 as completion_tokens, 0 as cost,
+                0 as success_prompt_tokens, 0 as success_completion_tokens, 0 as success_cost, 0 as unpriced_calls,
+                0 as estimated_calls, rolled.duration_ms, rolled.calls as timed_calls'
+      end,
+      v_rollup,
+      concat_ws(
+        ' and ',
+        case when v_rollup = 'archon_mcp_quarters'
+          then format('rolled.quarter >= %L and rolled.quarter < %L', v_rolled_from, v_rolled_to)
+          else format(
+            'rolled.day >= %L and rolled.day < %L',
+            case when v_rolled_from = '-infinity' then '-infinity' else (v_rolled_from at time zone 'UTC')::date::text end,
+            case when v_rolled_to = 'infinity' then 'infinity' else (v_rolled_to at time zone 'UTC')::date::text end
+          )
+        end,
+        case
+          when v_rollup = 'archon_mcp_user_days' then format(
+            'archon_mcp_sees(%L::boolean, %L::uuid, %L::text, rolled.user_id, rolled.department)',
+            v_who.everyone, v_who.user_id, v_who.manages
+          )
+          when not v_who.everyone then format('rolled.department = %L', v_who.manages)
+        end,
+        'rolled.user_id = ' || quote_literal(p_user_id),
+        'rolled.department = ' || quote_literal(p_department),
+        case when v_rollup = 'archon_mcp_duration_days' then 'rolled.calls <> 0' end
+      ),
+      'group by ' || v_groups,
+      v_added
+    ) end
+  );
+  if v_rollup is null then
+    return query execute v_parts;
+    return;
+  end if;
+  return query execute format(
+    $all$
+      select %1$s, %2$s, min(call.first_at), max(call.last_at)
+      from (%3$s) as call
+      %4$s
+    $all$,
+    v_kept, v_added, v_parts,
+    -- Where calls were corrected or deleted, a row of a roll-up may have come to nothing.
+    'group by ' || v_groups || ' having sum(call.calls) <> 0 or sum(call.prompt_tokens) <> 0
+       or sum(call.completion_tokens) <> 0 or sum(call.cost) <> 0'
   );
 end
 $$;
@@ -352,7 +508,7 @@ begin
     current_schema()
   );
   execute format(
-    'alter function archon_mcp_call_sums(text[], timestamptz, timestamptz, uuid, text, uuid, boolean, text, uuid, text) '
+    'alter function archon_mcp_call_sums(text[], timestamptz, timestamptz, uuid, text, uuid, boolean, text, uuid, text, boolean) '
       'set search_path = %I, pg_temp',
     current_schema()
   );
@@ -370,7 +526,7 @@ begin
       and proname in (
         'archon_mcp_sees_everyone', 'archon_mcp_sees_every_call', 'archon_mcp_manages', 'archon_mcp_sees',
         'archon_mcp_caller', 'archon_mcp_take_policies', 'archon_mcp_enable_rls', 'archon_mcp_disable_rls',
-        'archon_mcp_seen_spent', 'archon_mcp_call_sums'
+        'archon_mcp_seen_spent', 'archon_mcp_rollup_of', 'archon_mcp_call_sums'
       )
   loop
     execute format('revoke all on function %s from public, anon, authenticated, service_role', v_routine);
@@ -513,6 +669,7 @@ end
 $$;
 revoke select on archon_mcp_user_stats, archon_mcp_session_stats from authenticated;
 drop function archon_mcp_call_sums;
+drop function archon_mcp_rollup_of;
 drop type archon_mcp_call_sum;
 drop function archon_mcp_seen_spent;
 drop function archon_mcp_disable_rls;

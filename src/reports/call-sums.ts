@@ -58,6 +58,11 @@ export interface SummedCalls {
   sessionId?: string | undefined
   /** Only tokens of models that had no price. */
   unpriced?: boolean
+  /**
+   * Calls, successes, tokens, cost, unpriced and estimated ones are all that is wanted: more roll-ups know them.
+   * @default false
+   */
+  costsOnly?: boolean
 }
 
 /**
@@ -73,7 +78,8 @@ export const callSums = (
 ) => sql`
   archon_mcp_call_sums(
     ${`{${by.join(',')}}`}::text[], ${of.period?.start ?? null}, ${of.period?.end ?? null}, ${of.userId ?? null},
-    ${of.department ?? null}, ${of.sessionId ?? null}, ${of.unpriced ?? false}, ${role}, ${userId}, ${department}
+    ${of.department ?? null}, ${of.sessionId ?? null}, ${of.unpriced ?? false}, ${role}, ${userId}, ${department},
+    ${of.costsOnly !== true}
   ) as call`
 
 /** What a call cost. Other writers know only the rounded column; the exact one is then the default, 0. */

@@ -50,7 +50,7 @@ const NOBODYS: Partial<Record<CostGroup, string>> = {
 }
 
 function partsBy(sql: Queryable, caller: ReportCaller, group: CostGroup, period: Period, filter: CostFilter) {
-  const calls = (...by: SummedBy[]) => callSums(sql, caller, by, { period, ...filter })
+  const calls = (...by: SummedBy[]) => callSums(sql, caller, by, { period, ...filter, costsOnly: true })
   switch (group) {
     case 'user':
       return partsByColumn(sql, sql`call.user_id::text`, calls('user_id'))

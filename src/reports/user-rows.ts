@@ -90,7 +90,7 @@ export function rankedUsers(sql: Queryable, caller: ReportCaller, filter: UsersF
   return sql`
     with counted as (
       select call.user_id, call.calls, call.prompt_tokens, call.completion_tokens, call.cost
-      from ${callSums(sql, caller, ['user_id'], { period, userId })}
+      from ${callSums(sql, caller, ['user_id'], { period, userId, costsOnly: true })}
       where call.user_id is not null
     ), seen as (
       select session.user_id, min(session.connected_at) as first_session, max(session.last_activity) as last_session,
