@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { asCaller } from '../as-caller.ts'
-import { costLines } from '../reports/cost-csv.ts'
+import { costLinesOf } from '../reports/cost-csv.ts'
 import { COST_GROUPS, type CostGroup, costsBy } from '../reports/costs.ts'
 import { dayOf, type Period } from '../reports/period.ts'
 import { Costs } from './answers/costs.ts'
@@ -44,11 +44,14 @@ export const costs = [
         if ('fault' in read) return faulty(read.fault)
         const fault = lengthFault(group, read.period)
         if (fault !== null) return faulty(fault)
-        const report = await costsBy(db, caller, group, read.period, { userId, department })
-        if (format === 'json') return c.json(report)
+        const filter = { userId, department }
+        if (format === 'json') return c.json(await costsBy(db, caller, group, read.period, filter))
         const { start, end } = read.period
         const days = [start, new Date(end.getTime() - 1)].map((moment) => dayOf(moment, timezone))
-        return csvResponse(`costs-by-${group}-${days.join('-to-')}.csv`, costLines(report))
+        return csvResponse(
+          `costs-by-${group}-${days.join('-to-')}.csv`,
+          costLinesOf((report) => asCaller(c, sql, report), group, read.period, filter),
+        )
       }),
   }),
 ]

@@ -59,11 +59,15 @@ export const users = [
       asCaller(c, sql, async (db, caller) => {
         const read = await readPeriod(db, { from, to, timezone }, EARLIEST)
         if ('fault' in read) return faulty(read.fault)
-        const page = format === 'csv' ? { limit: null, after: null } : { limit, after: cursor ?? null }
+        if (format === 'csv') {
+          return csvResponse(
+            'users.csv',
+            userLines((report) => asCaller(c, sql, report), filter, read.period),
+          )
+        }
+        const page = { limit, after: cursor ?? null }
         const { next, ...report } = await listUsers(db, caller, filter, read.period, page)
-        return format === 'csv'
-          ? csvResponse('users.csv', userLines(report))
-          : c.json({ ...report, ...nextCursor(next) })
+        return c.json({ ...report, ...nextCursor(next) })
       }),
   }),
   route({

@@ -77,11 +77,32 @@ const whoIs = (sql: Queryable) => sql`
 const nobody = (sql: Queryable) =>
   sql`select null::text as email, null::text as name, null::text as department`
 
-type Row = SumsRow & Omit<CostRow, keyof CallSums> & { is_total: boolean }
+/** A group, or the total of all, as SQL tells it. */
+export type CostsRow = SumsRow & Omit<CostRow, keyof CallSums> & { is_total: boolean }
 
-function rowOf({ key, label, email, name, department, ...sums }: Row, group: CostGroup): CostRow {
+/** A row as answers tell it. */
+export function costRowOf(
+  { key, label, email, name, department, ...sums }: CostsRow,
+  group: CostGroup,
+): CostRow {
   const shown = label ?? (key === null ? NOBODYS[group] : group === 'user' ? (name ?? email) : null)
   return { key, ...(plain({ label: shown ?? null, email, name, department }) as object), ...sumsOf(sums) }
+}
+
+/** The total, and then the groups in their order: the rows of the report, to run or to select from. */
+export function costsQuery(
+  sql: Queryable,
+  caller: ReportCaller,
+  group: CostGroup,
+  period: Period,
+  filter: CostFilter,
+) {
+  const inOrder = group === 'day' || group === 'hour'
+  return sql<CostsRow[]>`
+    select part.*, named.*
+    from (${partsBy(sql, caller, group, period, filter)}) as part
+    left join lateral (${group === 'user' ? whoIs(sql) : nobody(sql)}) as named on true
+    order by part.is_total desc, ${inOrder ? sql`part.key` : sql`part.cost desc, part.calls desc, part.key`}`
 }
 
 /**
@@ -95,19 +116,14 @@ export async function costsBy(
   period: Period,
   filter: CostFilter = {},
 ): Promise<CostReport> {
-  const inOrder = group === 'day' || group === 'hour'
-  const parts = await sql<Row[]>`
-    select part.*, named.*
-    from (${partsBy(sql, caller, group, period, filter)}) as part
-    left join lateral (${group === 'user' ? whoIs(sql) : nobody(sql)}) as named on true
-    order by part.is_total desc, ${inOrder ? sql`part.key` : sql`part.cost desc, part.calls desc, part.key`}`
+  const parts = await costsQuery(sql, caller, group, period, filter)
   // Without a call there is a total all the same.
-  const [total, ...rows] = [...parts] as [Row, ...Row[]]
+  const [total, ...rows] = [...parts] as [CostsRow, ...CostsRow[]]
   return {
     period: toldPeriod(period),
     group_by: group,
     ...(group === 'model' ? { calls_overlap: true } : {}),
-    rows: rows.map((row) => rowOf(row, group)),
+    rows: rows.map((row) => costRowOf(row, group)),
     total: sumsOf(total),
   }
 }

@@ -63,70 +63,85 @@ const totalsOf = (row: Told): UserTotals => ({
   total_cost: row.total_cost,
 })
 
+/** A user, and what all together did; of no user the totals alone. */
+export type UsersRow = All & Told & Position
+
+/** The users in their order, each with the totals of all: the rows of the report, to run or to select from. */
+export const usersQuery = (
+  sql: Queryable,
+  caller: ReportCaller,
+  filter: UsersFilter,
+  period: Period,
+  { limit, after }: Omit<PageRequest, 'limit'> & { limit: number | null },
+) => sql<UsersRow[]>`
+  with ranked as materialized (${rankedUsers(sql, caller, filter, period)})
+  select totals.*, page.*
+  from (
+    select count(*) as all_users, coalesce(sum(ranked.total_sessions), 0) as all_total_sessions,
+           coalesce(sum(ranked.active_sessions), 0) as all_active_sessions,
+           coalesce(sum(ranked.calls), 0) as all_total_requests,
+           coalesce(sum(ranked.prompt_tokens + ranked.completion_tokens), 0) as all_total_tokens,
+           trim_scale(coalesce(sum(ranked.cost), 0)) as all_total_cost
+    from ranked
+  ) as totals
+  left join (
+    select person.user_id, person.email, person.name, person.department, person.role, person.blocked,
+           person.assigned_department, person.assigned_role, person.revoked_at,
+           person.total_sessions, person.active_sessions, person.calls as total_requests,
+           person.prompt_tokens + person.completion_tokens as total_tokens, trim_scale(person.cost) as total_cost,
+           ${lastActivityOf(sql, caller, 'person')} as last_activity_at, ${firstSeenOf(sql, caller, 'person')} as first_seen_at,
+           person.place as micros, person.user_id as id
+    from (
+      select * from ranked
+      where ranked.place > ${
+        after === null
+          ? sql`0`
+          : sql`coalesce((select ranked.place from ranked where ranked.user_id = ${after.id}), ${after.micros}::bigint)`
+      }
+      order by ranked.place
+      limit ${limit === null ? null : limit + 1}::bigint
+    ) as person
+  ) as page on true
+  order by page.micros`
+
 /**
  * Who are the users, and what did they do in a period?
- * @param limit null for all. A position here is a user and the place they had: the next page begins after their
- * place of then, or of now where it has changed.
+ * @param page a position here is a user and the place they had: the next page begins after their place of then, or of
+ * now where it has changed.
  */
 export async function listUsers(
   sql: Queryable,
   caller: ReportCaller,
   filter: UsersFilter,
   period: Period,
-  { limit, after }: Omit<PageRequest, 'limit'> & { limit: number | null },
+  page: PageRequest,
 ): Promise<UsersReport> {
   // One statement, so that page and totals are of one moment. A page without rows still has totals.
-  const found = await sql<[All & Told & Position, ...(All & Told & Position)[]]>`
-    with ranked as materialized (${rankedUsers(sql, caller, filter, period)})
-    select totals.*, page.*
-    from (
-      select count(*) as all_users, coalesce(sum(ranked.total_sessions), 0) as all_total_sessions,
-             coalesce(sum(ranked.active_sessions), 0) as all_active_sessions,
-             coalesce(sum(ranked.calls), 0) as all_total_requests,
-             coalesce(sum(ranked.prompt_tokens + ranked.completion_tokens), 0) as all_total_tokens,
-             trim_scale(coalesce(sum(ranked.cost), 0)) as all_total_cost
-      from ranked
-    ) as totals
-    left join (
-      select person.user_id, person.email, person.name, person.department, person.role, person.blocked,
-             person.assigned_department, person.assigned_role, person.revoked_at,
-             person.total_sessions, person.active_sessions, person.calls as total_requests,
-             person.prompt_tokens + person.completion_tokens as total_tokens, trim_scale(person.cost) as total_cost,
-             ${lastActivityOf(sql, caller, 'person')} as last_activity_at, ${firstSeenOf(sql, caller, 'person')} as first_seen_at,
-             person.place as micros, person.user_id as id
-      from (
-        select * from ranked
-        where ranked.place > ${
-          after === null
-            ? sql`0`
-            : sql`coalesce((select ranked.place from ranked where ranked.user_id = ${after.id}), ${after.micros}::bigint)`
-        }
-        order by ranked.place
-        limit ${limit === null ? null : limit + 1}::bigint
-      ) as person
-    ) as page on true
-    order by page.micros`
-  const [all] = found
-  const { rows, next } = cutPage(
-    found.filter(({ id }) => id !== null),
-    limit ?? found.length,
-  )
+  const found = await usersQuery(sql, caller, filter, period, page)
+  const [all, ...others] = [...found] as [UsersRow, ...UsersRow[]]
+  const { rows, next } = cutPage([all, ...others].filter(isUser), page.limit)
   return {
     period: toldPeriod(period),
     users: rows.map((row) => userOf(row)),
     total: Number(all.all_users),
-    totals: totalsOf({
-      total_sessions: all.all_total_sessions,
-      active_sessions: all.all_active_sessions,
-      total_requests: all.all_total_requests,
-      total_tokens: all.all_total_tokens,
-      total_cost: all.all_total_cost,
-    }),
+    totals: totalsOfAll(all),
     next,
   }
 }
 
-function userOf(row: All & Told & Position): UserStatistics {
+export const isUser = ({ id }: UsersRow): boolean => id !== null
+
+export const totalsOfAll = (all: UsersRow): UserTotals =>
+  totalsOf({
+    total_sessions: all.all_total_sessions,
+    active_sessions: all.all_active_sessions,
+    total_requests: all.all_total_requests,
+    total_tokens: all.all_total_tokens,
+    total_cost: all.all_total_cost,
+  })
+
+/** A row as answers tell it. */
+export function userOf(row: UsersRow): UserStatistics {
   const hidden = Object.keys(row).filter((name) => name.startsWith('all_'))
   return { ...(plain(row, 'micros', 'id', ...hidden) as UserStatistics), ...totalsOf(row) }
 }

@@ -1,4 +1,5 @@
 import { compare, throughput } from './compare.ts'
+import { exporting } from './export.ts'
 import { groups } from './groups.ts'
 import { limits } from './limits.ts'
 import { outage } from './outage.ts'
@@ -10,6 +11,7 @@ const benches: Record<string, (options: string[]) => Promise<void>> = {
   groups,
   limits,
   outage,
+  export: exporting,
 }
 
 const [name = 'throughput', ...options] = process.argv.slice(2)

@@ -1,6 +1,7 @@
 // A server to be measured, in a process of its own: `server.ts KIND DATABASE_URL`. It prints its port when it is ready.
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
+import { mcpApi } from '../../src/api/mcp-api.ts'
 import { connect, type Sql } from '../../src/db/client.ts'
 import { mcpUserContext } from '../../src/mcp-user-context.ts'
 import { serveMcp } from '../../src/mcp/serve-mcp.ts'
@@ -27,7 +28,10 @@ const governed = (sql: Sql) =>
     serveMcp(echoHandler()),
   )
 
-const apps = { bare, governed, 'one-by-one': oneByOne, 'usual-chain': usualChain, spender }
+/** REST, and no MCP. */
+const reports = (sql: Sql) => new Hono().route('/api/mcp', mcpApi(optionsFor(sql)))
+
+const apps = { bare, governed, 'one-by-one': oneByOne, 'usual-chain': usualChain, spender, reports }
 
 const [kind = '', databaseUrl = ''] = process.argv.slice(2)
 if (!Object.hasOwn(apps, kind)) throw new Error(`There is no server "${kind}"`)
@@ -35,7 +39,8 @@ const { sql, statements } = counting(connect(databaseUrl))
 const app = new Hono().route('/', apps[kind as keyof typeof apps](sql) as Hono)
 app.get('/stats', (c) => {
   const { user, system } = process.cpuUsage()
-  return c.json({ cpuMicros: user + system, statements: statements() })
+  const peakBytes = process.resourceUsage().maxRSS * 1024
+  return c.json({ cpuMicros: user + system, statements: statements(), peakBytes })
 })
 serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }, ({ port }) => console.log(port))
 // So that a profile is written.

@@ -2,15 +2,17 @@ import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { CLI_ACTOR } from '../../src/audit.ts'
 import { changeUser } from '../../src/auth/users.ts'
+import { inTransaction } from '../../src/db/transaction.ts'
 import { createLedger } from '../../src/ledger/ledger.ts'
 import type { CallToClose } from '../../src/ledger/types.ts'
 import { SUMS } from '../../src/reports/call-sums.ts'
 import { reportedClientType } from '../../src/reports/client-types.ts'
-import { costLines } from '../../src/reports/cost-csv.ts'
+import { costLines, costLinesOf } from '../../src/reports/cost-csv.ts'
 import { COST_GROUPS, type CostGroup, type CostReport, costsBy } from '../../src/reports/costs.ts'
 import { type Period, periodOf } from '../../src/reports/period.ts'
 import { putModelPrice } from '../../src/usage/prices.ts'
 import { rerate } from '../../src/usage/rerate.ts'
+import type { ReportReader } from '../../src/reports/visible-to.ts'
 import { parseTable } from '../support/csv.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { callerNamed, callOf, derived, requestBy, success } from '../support/ledger.ts'
@@ -293,9 +295,9 @@ async function rowsOf(period: Period): Promise<[Raw[], RawLine[]]> {
   ])
 }
 
-const csvOf = async (report: CostReport): Promise<string> => {
+async function textOf(lines: AsyncIterable<string>): Promise<string> {
   let text = ''
-  for await (const each of costLines(report)) text += each
+  for await (const each of lines) text += each
   return text
 }
 
@@ -316,7 +318,11 @@ async function check(timezone: string): Promise<void> {
         expect({ ...raw, cost: sum.cost, total_tokens: sum.total_tokens }).toEqual(raw)
       } else expect(sum, group).toEqual(raw)
 
-      const table = parseTable(await csvOf(report))
+      const text = await textOf(costLines(report))
+      const read: ReportReader = (run) =>
+        inTransaction(database.sql, (db) => run(db, admin), { readOnly: true })
+      expect(await textOf(costLinesOf(read, group, period))).toBe(text)
+      const table = parseTable(text)
       expect(table.rows.map(told)).toEqual(report.rows.map(told))
       expect(table.rows.map(({ key, cost }) => [key, cost])).toEqual(
         report.rows.map(({ key, cost }) => [key ?? '', cost]),

@@ -137,14 +137,11 @@ async function usersPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<Resp
 
 async function usersFile(c: Context<DashboardEnv>, sql: SqlSource): Promise<Response> {
   const query = c.req.query()
-  const { report, period } = await readAs(c, sql, async (db, caller) => {
-    const period = await shownPeriod(db, query, c.var.now)
-    return {
-      period,
-      report: await listUsers(db, caller, filterOf(query), period, { limit: null, after: null }),
-    }
-  })
-  return csvResponse(`users-${period.first}-to-${period.last}.csv`, userLines(report))
+  const period = await readAs(c, sql, (db) => shownPeriod(db, query, c.var.now))
+  return csvResponse(
+    `users-${period.first}-to-${period.last}.csv`,
+    userLines((report) => readAs(c, sql, report), filterOf(query), period),
+  )
 }
 
 /** `/users`, and the same as a file: who is here, and what they did. */
