@@ -151,61 +151,6 @@ create trigger trigger_update_session_status
   when (new.kind is null)
   execute function update_session_status();
 
--- One row a user: totals over all their sessions and calls, and what they are called now. A live session is active
--- whether idle or not, so that active and disconnected add up to the total. A user may have calls and no session.
-create view archon_mcp_user_stats with (security_invoker = true) as
-select part.user_id,
-       coalesce(known.email, max(part.user_email))::varchar as user_email,
-       coalesce(known.name, max(part.user_name))::varchar as user_name,
-       coalesce(max(part.total_sessions), 0) as total_sessions,
-       coalesce(max(part.active_sessions), 0) as active_sessions,
-       coalesce(max(part.disconnected_sessions), 0) as disconnected_sessions,
-       max(part.avg_session_duration_seconds) as avg_session_duration_seconds,
-       max(part.max_session_duration_seconds) as max_session_duration_seconds,
-       max(part.first_session_at) as first_session_at,
-       max(part.last_activity_at) as last_activity_at,
-       coalesce(max(part.total_requests), 0) as total_requests,
-       coalesce(max(part.total_tokens), 0) as total_tokens,
-       coalesce(max(part.total_cost), 0) as total_cost
-from (
-  select session.user_id,
-         (array_agg(session.user_email order by session.last_activity desc, session.session_id)
-           filter (where session.user_email is not null))[1] as user_email,
-         (array_agg(session.user_name order by session.last_activity desc, session.session_id)
-           filter (where session.user_name is not null))[1] as user_name,
-         count(*) as total_sessions,
-         count(*) filter (where session.disconnected_at is null) as active_sessions,
-         count(*) filter (where session.disconnected_at is not null) as disconnected_sessions,
-         avg(duration.seconds) as avg_session_duration_seconds,
-         max(duration.seconds) as max_session_duration_seconds,
-         min(session.connected_at) as first_session_at,
-         max(session.last_activity) as last_activity_at,
-         null::bigint as total_requests,
-         null::bigint as total_tokens,
-         null::numeric as total_cost
-  from archon_mcp_sessions as session
-  -- Archon left the duration of a timed-out session empty.
-  cross join lateral (
-    select coalesce(
-      session.total_duration,
-      extract(epoch from session.disconnected_at - session.connected_at)::integer
-    ) as seconds
-  ) as duration
-  where session.user_id is not null
-  group by session.user_id
-  union all
-  select call.user_id, null, null, null, null, null, null, null, null, max(call.timestamp),
-         count(*),
-         sum(coalesce(call.prompt_tokens, 0) + coalesce(call.completion_tokens, 0))::bigint,
-         sum(case when call.kind is null then coalesce(call.estimated_cost, 0) else call.cost end)
-  from archon_mcp_requests as call
-  where call.user_id is not null
-    and call.status <> 'open'
-  group by call.user_id
-) as part
-left join archon_mcp_users as known on known.user_id = part.user_id
-group by part.user_id, known.email, known.name;
-
 create view archon_mcp_session_stats with (security_invoker = true) as
 select session.client_type,
        count(*) as total_sessions,
@@ -226,84 +171,6 @@ cross join lateral (
 ) as duration
 group by session.client_type;
 
-create function get_user_sessions(
-  p_user_id uuid,
-  start_date timestamptz default now() - interval '30 days',
-  end_date timestamptz default now()
-) returns table (
-  session_id uuid, client_type varchar, client_version varchar, connected_at timestamptz,
-  disconnected_at timestamptz, total_duration integer, status varchar, disconnect_reason varchar,
-  total_requests bigint
-)
-language sql
-stable
-as $$
-  select session.session_id, session.client_type, session.client_version, session.connected_at,
-         session.disconnected_at,
-         coalesce(session.total_duration, extract(epoch from session.disconnected_at - session.connected_at)::integer),
-         case when session.disconnected_at is null then session.status else 'disconnected' end,
-         session.disconnect_reason,
-         (
-           select count(*)
-           from archon_mcp_requests as call
-           where call.session_id = session.session_id and call.status <> 'open'
-         )
-  from archon_mcp_sessions as session
-  where session.user_id = p_user_id
-    and session.connected_at between start_date and end_date
-  order by session.connected_at desc
-$$;
-
--- What a user did in the last days: the calls of those days, and the sessions that were alive in them, whenever
--- they began.
-create function get_user_activity_summary(p_user_id uuid, days integer default 30) returns table (
-  user_id uuid, user_email varchar, user_name varchar, total_sessions bigint, active_sessions bigint,
-  total_requests bigint, total_tokens bigint, total_cost numeric, avg_session_duration integer,
-  most_used_client varchar, first_seen timestamptz, last_seen timestamptz
-)
-language sql
-stable
-as $$
-  select stats.user_id, stats.user_email, stats.user_name,
-         seen.total_sessions, seen.active_sessions,
-         used.total_requests, used.total_tokens, used.total_cost,
-         seen.avg_session_duration, favourite.client_type, seen.first_seen, seen.last_seen
-  from archon_mcp_user_stats as stats
-  cross join lateral (
-    select count(*) as total_sessions,
-           count(*) filter (where session.disconnected_at is null) as active_sessions,
-           avg(coalesce(
-             session.total_duration,
-             extract(epoch from session.disconnected_at - session.connected_at)::integer
-           ))::integer as avg_session_duration,
-           min(session.connected_at) as first_seen,
-           max(session.last_activity) as last_seen
-    from archon_mcp_sessions as session
-    where session.user_id = p_user_id
-      and coalesce(session.disconnected_at, session.last_activity) >= now() - make_interval(days => days)
-  ) as seen
-  cross join lateral (
-    select count(*) as total_requests,
-           coalesce(sum(coalesce(call.prompt_tokens, 0) + coalesce(call.completion_tokens, 0)), 0)::bigint as total_tokens,
-           coalesce(sum(case when call.kind is null then call.estimated_cost else call.cost end), 0) as total_cost
-    from archon_mcp_requests as call
-    where call.user_id = p_user_id
-      and call.status <> 'open'
-      and call.timestamp >= now() - make_interval(days => days)
-  ) as used
-  left join lateral (
-    select session.client_type
-    from archon_mcp_sessions as session
-    where session.user_id = p_user_id
-      and coalesce(session.disconnected_at, session.last_activity) >= now() - make_interval(days => days)
-    group by session.client_type
-    order by count(*) desc, max(session.last_activity) desc
-    limit 1
-  ) as favourite on true
-  where stats.user_id = p_user_id
-    and (seen.total_sessions > 0 or used.total_requests > 0)
-$$;
-
 create function get_active_mcp_clients() returns table (
   session_id uuid, client_type varchar, client_version varchar, connected_at timestamptz, last_activity timestamptz,
   total_duration integer, status varchar, disconnect_reason varchar
@@ -317,30 +184,6 @@ as $$
   where session.disconnected_at is null
     and session.status in ('active', 'idle')
   order by session.last_activity desc
-$$;
-
-create function get_disconnected_sessions(
-  start_date timestamptz default now() - interval '7 days',
-  end_date timestamptz default now()
-) returns table (
-  session_id uuid, client_type varchar, client_version varchar, connected_at timestamptz,
-  disconnected_at timestamptz, total_duration integer, disconnect_reason varchar, total_requests bigint
-)
-language sql
-stable
-as $$
-  select session.session_id, session.client_type, session.client_version, session.connected_at,
-         session.disconnected_at,
-         coalesce(session.total_duration, extract(epoch from session.disconnected_at - session.connected_at)::integer),
-         session.disconnect_reason,
-         (
-           select count(*)
-           from archon_mcp_requests as call
-           where call.session_id = session.session_id and call.status <> 'open'
-         )
-  from archon_mcp_sessions as session
-  where session.disconnected_at between start_date and end_date
-  order by session.disconnected_at desc
 $$;
 
 create function get_mcp_usage_summary(start_date timestamptz, end_date timestamptz) returns table (
@@ -380,8 +223,8 @@ as $$
   order by count(*) desc
 $$;
 
-revoke all on archon_mcp_user_stats, archon_mcp_session_stats from public, anon, authenticated, service_role;
-grant select on archon_mcp_user_stats, archon_mcp_session_stats to service_role;
+revoke all on archon_mcp_session_stats from public, anon, authenticated, service_role;
+grant select on archon_mcp_session_stats to service_role;
 do $$
 declare
   v_routine regprocedure;
@@ -392,9 +235,8 @@ begin
     from pg_proc as routine
     where routine.pronamespace = current_schema()::regnamespace
       and routine.proname in (
-        'archon_mcp_session_begin', 'archon_mcp_session_end', 'archon_mcp_foreign_call', 'update_session_status', 'get_user_sessions',
-        'get_user_activity_summary', 'get_active_mcp_clients', 'get_disconnected_sessions', 'get_mcp_usage_summary',
-        'get_mcp_usage_by_tool'
+        'archon_mcp_session_begin', 'archon_mcp_session_end', 'archon_mcp_foreign_call', 'update_session_status',
+        'get_active_mcp_clients', 'get_mcp_usage_summary', 'get_mcp_usage_by_tool'
       )
   loop
     execute format('revoke all on function %s from public, anon, authenticated, service_role', v_routine);
@@ -408,12 +250,8 @@ $$;
 -- migrate:down
 drop function get_mcp_usage_by_tool(timestamptz, timestamptz);
 drop function get_mcp_usage_summary(timestamptz, timestamptz);
-drop function get_disconnected_sessions(timestamptz, timestamptz);
 drop function get_active_mcp_clients();
-drop function get_user_activity_summary(uuid, integer);
-drop function get_user_sessions(uuid, timestamptz, timestamptz);
 drop view archon_mcp_session_stats;
-drop view archon_mcp_user_stats;
 drop trigger trigger_update_session_status on archon_mcp_requests;
 drop function update_session_status();
 drop trigger archon_mcp_foreign_call on archon_mcp_requests;

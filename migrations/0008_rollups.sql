@@ -15,15 +15,17 @@ create table archon_mcp_watermark (
 );
 comment on table archon_mcp_watermark is 'the day from which on archon_mcp_requests holds every call';
 
--- Everything of a user, and of a session.
+-- Everything of a user, apart for each department in which they were, and of a session.
 create table archon_mcp_user_totals (
-  user_id uuid primary key,
+  user_id uuid not null,
+  department varchar(255),
   calls bigint not null,
   prompt_tokens bigint not null,
   completion_tokens bigint not null,
   cost numeric(30, 10) not null,
   first_call_at timestamptz,
-  last_call_at timestamptz
+  last_call_at timestamptz,
+  constraint archon_mcp_user_totals_once unique nulls not distinct (user_id, department)
 ) with (fillfactor = 70);
 create table archon_mcp_session_totals (
   session_id uuid primary key,
@@ -199,14 +201,14 @@ language plpgsql
 as $$
 begin
   insert into archon_mcp_user_totals as total
-    (user_id, calls, prompt_tokens, completion_tokens, cost, first_call_at, last_call_at)
-  select call.user_id, sum(call.sign), sum(call.sign * call.prompt_tokens), sum(call.sign * call.completion_tokens),
+    (user_id, department, calls, prompt_tokens, completion_tokens, cost, first_call_at, last_call_at)
+  select call.user_id, call.department, sum(call.sign), sum(call.sign * call.prompt_tokens), sum(call.sign * call.completion_tokens),
          sum(call.sign * call.cost), min(call.at) filter (where call.sign > 0), max(call.at) filter (where call.sign > 0)
   from unnest(p_calls) as call
   where call.user_id is not null
-  group by call.user_id
-  order by call.user_id
-  on conflict (user_id) do update
+  group by 1, 2
+  order by 1, 2
+  on conflict on constraint archon_mcp_user_totals_once do update
   set calls = total.calls + excluded.calls,
       prompt_tokens = total.prompt_tokens + excluded.prompt_tokens,
       completion_tokens = total.completion_tokens + excluded.completion_tokens,
@@ -551,8 +553,8 @@ as $$
     group by row.rollup, row.user_id, row.session_id, row.day, row.quarter, row.department, row.client_type, row.tool,
              row.model, row.bucket
     union all
-    -- A user's total is the sum of their days, also of those whose calls are gone.
-    select 'user_totals', jsonb_build_object('user_id', row.user_id),
+    -- A user's total in a department is the sum of their days there, also of those whose calls are gone.
+    select 'user_totals', jsonb_build_object('user_id', row.user_id, 'department', row.department),
            (
              select jsonb_object_agg(figure.key, figure.value)
              from jsonb_each(jsonb_build_object(
@@ -562,14 +564,14 @@ as $$
              where figure.value <> '0'
            )
     from (
-      select total.user_id, total.calls, total.prompt_tokens, total.completion_tokens, total.cost, 1 as sign
+      select total.user_id, total.department, total.calls, total.prompt_tokens, total.completion_tokens, total.cost, 1 as sign
       from archon_mcp_user_totals as total
       union all
-      select day.user_id, day.calls, day.prompt_tokens, day.completion_tokens, day.cost, -1
+      select day.user_id, day.department, day.calls, day.prompt_tokens, day.completion_tokens, day.cost, -1
       from archon_mcp_user_days as day
       where day.user_id is not null
     ) as row
-    group by row.user_id
+    group by row.user_id, row.department
   ) as found
   where found.beyond is not null
 $$;
@@ -580,22 +582,26 @@ create function archon_mcp_time_users(p_user_ids uuid[]) returns void
 language sql
 as $$
   update archon_mcp_user_totals as total
-  set first_call_at = least(case when total.first_call_at < mark.complete_at then total.first_call_at end, call.first),
-      last_call_at = greatest(case when total.last_call_at < mark.complete_at then total.last_call_at end, call.last)
-  from (select complete_from::timestamp at time zone 'UTC' as complete_at from archon_mcp_watermark) as mark,
-       unnest(p_user_ids) as known (user_id)
-  cross join lateral (
-    select (
-      select call.timestamp from archon_mcp_requests as call
-      where call.user_id = known.user_id and call.status <> 'open'
-      order by call.timestamp limit 1
-    ) as first, (
-      select call.timestamp from archon_mcp_requests as call
-      where call.user_id = known.user_id and call.status <> 'open'
-      order by call.timestamp desc limit 1
-    ) as last
-  ) as call
-  where total.user_id = known.user_id
+  set first_call_at = least(
+        case when total.first_call_at < mark.complete_at then total.first_call_at end,
+        (
+          select call.timestamp from archon_mcp_requests as call
+          where call.user_id = total.user_id and call.department is not distinct from total.department
+            and call.status <> 'open'
+          order by call.timestamp limit 1
+        )
+      ),
+      last_call_at = greatest(
+        case when total.last_call_at < mark.complete_at then total.last_call_at end,
+        (
+          select call.timestamp from archon_mcp_requests as call
+          where call.user_id = total.user_id and call.department is not distinct from total.department
+            and call.status <> 'open'
+          order by call.timestamp desc limit 1
+        )
+      )
+  from (select complete_from::timestamp at time zone 'UTC' as complete_at from archon_mcp_watermark) as mark
+  where total.user_id = any (p_user_ids)
 $$;
 
 -- Makes the roll-ups from a day on out of the calls; nobody may write calls meanwhile.
@@ -643,18 +649,21 @@ begin
   select session_id, calls, prompt_tokens, completion_tokens, cost
   from due where rollup = 'session_totals';
 
-  insert into archon_mcp_user_totals as total (user_id, calls, prompt_tokens, completion_tokens, cost)
-  select day.user_id, sum(day.calls), sum(day.prompt_tokens), sum(day.completion_tokens), sum(day.cost)
+  insert into archon_mcp_user_totals as total (user_id, department, calls, prompt_tokens, completion_tokens, cost)
+  select day.user_id, day.department, sum(day.calls), sum(day.prompt_tokens), sum(day.completion_tokens), sum(day.cost)
   from archon_mcp_user_days as day
   where day.user_id is not null
-  group by day.user_id
-  on conflict (user_id) do update
+  group by day.user_id, day.department
+  on conflict on constraint archon_mcp_user_totals_once do update
   set calls = excluded.calls,
       prompt_tokens = excluded.prompt_tokens,
       completion_tokens = excluded.completion_tokens,
       cost = excluded.cost;
   delete from archon_mcp_user_totals as total
-  where not exists (select from archon_mcp_user_days as day where day.user_id = total.user_id);
+  where not exists (
+    select from archon_mcp_user_days as day
+    where day.user_id = total.user_id and day.department is not distinct from total.department
+  );
   perform archon_mcp_time_users(array(select total.user_id from archon_mcp_user_totals as total));
 end
 $$;
@@ -773,6 +782,173 @@ create trigger archon_mcp_roll_truncated
   for each statement
   execute function archon_mcp_roll_nothing();
 
+-- The seed's view and functions that read the roll-ups; 0006 has the others. Archon's own come back with the way down
+-- of that step.
+
+-- One row a user: totals over all their sessions and calls, and what they are called now. A live session is active
+-- whether idle or not, so that active and disconnected add up to the total. A user may have calls and no session.
+create view archon_mcp_user_stats with (security_invoker = true) as
+select part.user_id,
+       coalesce(known.email, max(part.user_email))::varchar as user_email,
+       coalesce(known.name, max(part.user_name))::varchar as user_name,
+       coalesce(max(part.total_sessions), 0) as total_sessions,
+       coalesce(max(part.active_sessions), 0) as active_sessions,
+       coalesce(max(part.disconnected_sessions), 0) as disconnected_sessions,
+       max(part.avg_session_duration_seconds) as avg_session_duration_seconds,
+       max(part.max_session_duration_seconds) as max_session_duration_seconds,
+       max(part.first_session_at) as first_session_at,
+       max(part.last_activity_at) as last_activity_at,
+       coalesce(max(part.total_requests), 0) as total_requests,
+       coalesce(max(part.total_tokens), 0) as total_tokens,
+       coalesce(max(part.total_cost), 0) as total_cost
+from (
+  select session.user_id,
+         (array_agg(session.user_email order by session.last_activity desc, session.session_id)
+           filter (where session.user_email is not null))[1] as user_email,
+         (array_agg(session.user_name order by session.last_activity desc, session.session_id)
+           filter (where session.user_name is not null))[1] as user_name,
+         count(*) as total_sessions,
+         count(*) filter (where session.disconnected_at is null) as active_sessions,
+         count(*) filter (where session.disconnected_at is not null) as disconnected_sessions,
+         avg(duration.seconds) as avg_session_duration_seconds,
+         max(duration.seconds) as max_session_duration_seconds,
+         min(session.connected_at) as first_session_at,
+         max(session.last_activity) as last_activity_at,
+         null::bigint as total_requests,
+         null::bigint as total_tokens,
+         null::numeric as total_cost
+  from archon_mcp_sessions as session
+  -- Archon left the duration of a timed-out session empty.
+  cross join lateral (
+    select coalesce(
+      session.total_duration,
+      extract(epoch from session.disconnected_at - session.connected_at)::integer
+    ) as seconds
+  ) as duration
+  where session.user_id is not null
+  group by session.user_id
+  union all
+  select total.user_id, null, null, null, null, null, null, null, null, max(total.last_call_at),
+         sum(total.calls)::bigint, sum(total.prompt_tokens + total.completion_tokens)::bigint, sum(total.cost)
+  from archon_mcp_user_totals as total
+  where total.calls > 0
+  group by total.user_id
+) as part
+left join archon_mcp_users as known on known.user_id = part.user_id
+group by part.user_id, known.email, known.name;
+
+create function get_user_sessions(
+  p_user_id uuid,
+  start_date timestamptz default now() - interval '30 days',
+  end_date timestamptz default now()
+) returns table (
+  session_id uuid, client_type varchar, client_version varchar, connected_at timestamptz,
+  disconnected_at timestamptz, total_duration integer, status varchar, disconnect_reason varchar,
+  total_requests bigint
+)
+language sql
+stable
+as $$
+  select session.session_id, session.client_type, session.client_version, session.connected_at,
+         session.disconnected_at,
+         coalesce(session.total_duration, extract(epoch from session.disconnected_at - session.connected_at)::integer),
+         case when session.disconnected_at is null then session.status else 'disconnected' end,
+         session.disconnect_reason,
+         coalesce(
+           (select total.calls from archon_mcp_session_totals as total where total.session_id = session.session_id), 0
+         )
+  from archon_mcp_sessions as session
+  where session.user_id = p_user_id
+    and session.connected_at between start_date and end_date
+  order by session.connected_at desc
+$$;
+
+-- What a user did in the last days: the calls of those days, and the sessions that were alive in them, whenever
+-- they began.
+create function get_user_activity_summary(p_user_id uuid, days integer default 30) returns table (
+  user_id uuid, user_email varchar, user_name varchar, total_sessions bigint, active_sessions bigint,
+  total_requests bigint, total_tokens bigint, total_cost numeric, avg_session_duration integer,
+  most_used_client varchar, first_seen timestamptz, last_seen timestamptz
+)
+language sql
+stable
+as $$
+  select stats.user_id, stats.user_email, stats.user_name,
+         seen.total_sessions, seen.active_sessions,
+         used.total_requests, used.total_tokens, used.total_cost,
+         seen.avg_session_duration, favourite.client_type, seen.first_seen, seen.last_seen
+  from archon_mcp_user_stats as stats
+  cross join lateral (
+    select count(*) as total_sessions,
+           count(*) filter (where session.disconnected_at is null) as active_sessions,
+           avg(coalesce(
+             session.total_duration,
+             extract(epoch from session.disconnected_at - session.connected_at)::integer
+           ))::integer as avg_session_duration,
+           min(session.connected_at) as first_seen,
+           max(session.last_activity) as last_seen
+    from archon_mcp_sessions as session
+    where session.user_id = p_user_id
+      and coalesce(session.disconnected_at, session.last_activity) >= now() - make_interval(days => days)
+  ) as seen
+  cross join lateral (
+    -- Whole days of UTC from the roll-up, and what came before the first of them from the calls.
+    select coalesce(sum(part.calls), 0)::bigint as total_requests, coalesce(sum(part.tokens), 0)::bigint as total_tokens,
+           coalesce(sum(part.cost), 0) as total_cost
+    from (select now() - make_interval(days => days) as at) as since
+    cross join lateral (select (since.at at time zone 'UTC')::date + 1 as day) as whole
+    cross join lateral (
+      select day.calls, day.prompt_tokens + day.completion_tokens as tokens, day.cost
+      from archon_mcp_user_days as day
+      where day.user_id = p_user_id and day.day >= whole.day
+      union all
+      select 1, coalesce(call.prompt_tokens, 0) + coalesce(call.completion_tokens, 0),
+             case when call.kind is null then coalesce(call.estimated_cost, 0) else call.cost end
+      from archon_mcp_requests as call
+      where call.user_id = p_user_id
+        and call.status <> 'open'
+        and call.timestamp >= since.at
+        and call.timestamp < whole.day::timestamp at time zone 'UTC'
+    ) as part
+  ) as used
+  left join lateral (
+    select session.client_type
+    from archon_mcp_sessions as session
+    where session.user_id = p_user_id
+      and coalesce(session.disconnected_at, session.last_activity) >= now() - make_interval(days => days)
+    group by session.client_type
+    order by count(*) desc, max(session.last_activity) desc
+    limit 1
+  ) as favourite on true
+  where stats.user_id = p_user_id
+    and (seen.total_sessions > 0 or used.total_requests > 0)
+$$;
+
+create function get_disconnected_sessions(
+  start_date timestamptz default now() - interval '7 days',
+  end_date timestamptz default now()
+) returns table (
+  session_id uuid, client_type varchar, client_version varchar, connected_at timestamptz,
+  disconnected_at timestamptz, total_duration integer, disconnect_reason varchar, total_requests bigint
+)
+language sql
+stable
+as $$
+  select session.session_id, session.client_type, session.client_version, session.connected_at,
+         session.disconnected_at,
+         coalesce(session.total_duration, extract(epoch from session.disconnected_at - session.connected_at)::integer),
+         session.disconnect_reason,
+         coalesce(
+           (select total.calls from archon_mcp_session_totals as total where total.session_id = session.session_id), 0
+         )
+  from archon_mcp_sessions as session
+  where session.disconnected_at between start_date and end_date
+  order by session.disconnected_at desc
+$$;
+
+revoke all on archon_mcp_user_stats from public, anon, authenticated, service_role;
+grant select on archon_mcp_user_stats to service_role;
+
 do $$
 declare
   v_routine regprocedure;
@@ -785,7 +961,8 @@ begin
       and routine.proname in (
         'archon_mcp_duration_bounds', 'archon_mcp_duration_bucket', 'archon_mcp_rolled', 'archon_mcp_move_rollups',
         'archon_mcp_rollups_due', 'archon_mcp_rollups_said', 'archon_mcp_check_rollups', 'archon_mcp_time_users',
-        'archon_mcp_fill_rollups', 'archon_mcp_rebuild_rollups', 'archon_mcp_roll_calls', 'archon_mcp_roll_nothing'
+        'archon_mcp_fill_rollups', 'archon_mcp_rebuild_rollups', 'archon_mcp_roll_calls', 'archon_mcp_roll_nothing',
+        'get_user_sessions', 'get_user_activity_summary', 'get_disconnected_sessions'
       )
   loop
     execute format('revoke all on function %s from public, anon, authenticated, service_role', v_routine);
@@ -848,6 +1025,10 @@ select archon_mcp_set_aside_rows(8, 'archon_mcp_user_days', format('kept.day < %
        archon_mcp_set_aside_rows(8, 'archon_mcp_watermark')
 from archon_mcp_watermark
 where complete_from > '-infinity';
+drop function get_disconnected_sessions(timestamptz, timestamptz);
+drop function get_user_activity_summary(uuid, integer);
+drop function get_user_sessions(uuid, timestamptz, timestamptz);
+drop view archon_mcp_user_stats;
 alter table archon_mcp_usage
   drop constraint archon_mcp_usage_request_id_fkey,
   add constraint archon_mcp_usage_request_id_fkey

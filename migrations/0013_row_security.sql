@@ -596,7 +596,7 @@ begin
       ('archon_mcp_refusals', v_everyone || ' or user_id ' || v_seen_user),
       ('archon_mcp_repairs', v_everyone),
       -- All that a user ever did, in whatever department.
-      ('archon_mcp_user_totals', format(v_sees, v_everyone, 'user_id', 'null')),
+      ('archon_mcp_user_totals', format(v_sees, v_everyone, 'user_id', 'department')),
       ('archon_mcp_session_totals', v_everyone || format(
         ' or exists (select from archon_mcp_sessions as session
            where session.session_id = archon_mcp_session_totals.session_id and %s)',

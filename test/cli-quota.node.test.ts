@@ -119,14 +119,18 @@ describe('doctor', () => {
     const [, id] = (await said('quota', 'set', ...budget, '--tool', 'echo', '--limit', '10')).split(' ')
     await call('carol')
     const { firstId } = await callerNamed('carol')
-    const agrees = '1 budget checked: all agree with their calls'
+    const rolledUp = 'roll-ups checked: all agree with their calls'
+    const agrees = `1 budget checked: all agree with their calls\n${rolledUp}`
     expect(await said('doctor', '--ledger')).toBe(agrees)
 
     await database.owner`update archon_mcp_budgets set used = 7, held = 2`
     const difference = `${id} of user ${firstId}: used 7, held 2; its calls used 1, hold 0`
     const found = '1 budget checked: 1 differed from the calls'
     const { out, code } = await run('doctor', '--ledger')
-    expect({ out, code }).toEqual({ out: `${difference}\n${found}; --fix sets that right\n`, code: 1 })
+    expect({ out, code }).toEqual({
+      out: `${difference}\n${found}; --fix sets that right\n${rolledUp}\n`,
+      code: 1,
+    })
     expect(await said('doctor', '--ledger', '--fix')).toContain(`${difference}\n${found}, and say now`)
     expect(await said('doctor', '--ledger')).toBe(agrees)
     const repairs = await database.owner`
@@ -141,6 +145,29 @@ describe('doctor', () => {
         used_after: 1,
         held_after: 0,
       },
+    ])
+  })
+
+  test('finds a roll-up that does not say what its calls do, and makes it anew on the record', async () => {
+    const { firstId } = await callerNamed('dora')
+    await call('dora')
+    await database.owner`update archon_mcp_user_days set calls = calls + 2, cost = cost + 0.5 where user_id = ${firstId}`
+    const { out, code } = await run('doctor', '--ledger')
+    const today = new Date().toISOString().slice(0, 10)
+    expect(out).toContain(`user_days of ${today}, ${firstId}: cost +0.5, calls +2\n`)
+    expect(out).toMatch(/^user_totals of .*: cost -0.5, calls -2$/m)
+    expect(out).toContain('roll-ups checked: 2 rows differed from the calls; --fix sets that right\n')
+    expect(code).toBe(1)
+    expect(await said('doctor', '--ledger', '--fix')).toContain(
+      '2 rows differed from the calls, and were made anew',
+    )
+    expect(await said('doctor', '--ledger')).toContain('roll-ups checked: all agree with their calls')
+    const records = await database.owner`
+      select rollup, from_day::text, differed::integer, calls_beyond::integer, cost_beyond::float8
+      from archon_mcp_rebuilds order by rollup`
+    expect([...records]).toEqual([
+      { rollup: 'user_days', from_day: today, differed: 1, calls_beyond: 2, cost_beyond: 0.5 },
+      { rollup: 'user_totals', from_day: today, differed: 1, calls_beyond: -2, cost_beyond: -0.5 },
     ])
   })
 

@@ -25,15 +25,11 @@ export const livedIn = (sql: Queryable, { start, end }: Period) => sql`
 
 /** When a user made their first or last call, of those of which a caller may see sums. */
 function edgeOfCalls(sql: Queryable, caller: ReportCaller, owner: string, edge: 'first' | 'last') {
-  // The totals of a user tell no departments apart.
-  if (caller.role === 'manager')
-    return sql`(
-      select call.timestamp from archon_mcp_requests as call
-      where call.user_id = ${sql(owner)} and call.status <> 'open' and ${visibleTo(sql, caller, 'call.user_id')}
-      order by call.timestamp ${edge === 'first' ? sql`` : sql`desc`} limit 1
-    )`
+  const moment = sql(`total.${edge}_call_at`)
   return sql`(
-    select ${sql(`total.${edge}_call_at`)} from archon_mcp_user_totals as total where total.user_id = ${sql(owner)}
+    select ${edge === 'first' ? sql`min(${moment})` : sql`max(${moment})`}
+    from archon_mcp_user_totals as total
+    where total.user_id = ${sql(owner)} and ${visibleTo(sql, caller, 'total.user_id')}
   )`
 }
 

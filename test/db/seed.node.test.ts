@@ -102,7 +102,7 @@ const alice = {
   total_requests: '6',
   // 150 + 150 + 300 + 40 + 500 + 300
   total_tokens: '1440',
-  total_cost: '6.000000',
+  total_cost: '6.0000000000',
 }
 const bob = {
   user_id: BOB,
@@ -118,7 +118,7 @@ const bob = {
   last_activity_at: about(daysAgo(0)),
   total_requests: '3',
   total_tokens: '15',
-  total_cost: '0.250000',
+  total_cost: '0.2500000000',
 }
 const carol = {
   user_id: CAROL,
@@ -133,7 +133,7 @@ const carol = {
   last_activity_at: about(daysAgo(60) + 300_000),
   total_requests: '1',
   total_tokens: '1500',
-  total_cost: '3.000000',
+  total_cost: '3.0000000000',
 }
 const aliceLately = {
   user_id: ALICE,
@@ -144,7 +144,7 @@ const aliceLately = {
   active_sessions: '1',
   total_requests: '5',
   total_tokens: '940',
-  total_cost: '5.000000',
+  total_cost: '5.0000000000',
   avg_session_duration: 5400,
   most_used_client: 'Claude Code',
   first_seen: about(daysAgo(45)),
@@ -193,7 +193,7 @@ describe('use case 1: track usage per user', () => {
         total_sessions: '2',
         total_requests: '3',
         total_tokens: '640',
-        total_cost: '3.000000',
+        total_cost: '3.0000000000',
         avg_session_duration: 7200,
       },
     ])
