@@ -216,6 +216,59 @@ describe('the provider', () => {
   })
 })
 
+describe('the dashboard, a client of the provider that is known from the start', () => {
+  const callback = 'http://localhost:3000/dashboard/callback'
+  const { origin: elsewhere } = new URL(callback)
+
+  /** Signs in, and gives the tokens. */
+  async function enter(press: string) {
+    const verifier = 'a verifier of forty-three characters or more, of letters'.replaceAll(/[ ,]/g, '-')
+    const { clientId, clientSecret } = trial.access.oidc!
+    const hash = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier))
+    const address = authorize(clientId, {
+      redirect_uri: callback,
+      scope: 'openid profile email',
+      code_challenge: Buffer.from(hash).toString('base64url'),
+    })
+    const code = (await formBrowser({ press })(address)).searchParams.get('code')!
+    const response = await at('/oauth/token', {
+      method: 'POST',
+      headers: { authorization: `Basic ${btoa(`${clientId}:${clientSecret}`)}` },
+      body: new URLSearchParams({
+        grant_type: 'authorization_code',
+        code,
+        redirect_uri: callback,
+        code_verifier: verifier,
+      }),
+    })
+    return await response.json<{ id_token: string; access_token: string }>()
+  }
+
+  it('learns who somebody is, and gets a token of theirs for the API', async () => {
+    const { id_token: idToken, access_token: accessToken } = await enter('Carol Counter')
+    expect(decodeJwt(idToken)).toMatchObject({
+      iss: trial.origin,
+      aud: 'dashboard',
+      name: 'Carol Counter',
+      email: 'carol-counter@example.com',
+      app_metadata: { role: 'finance', department: 'Finance' },
+    })
+    const me = await at('/api/mcp/me', { headers: { authorization: `Bearer ${accessToken}` } })
+    expect(await me.json()).toMatchObject({ user: { id: decodeJwt(idToken).sub, role: 'finance' } })
+  })
+
+  it('signs out there too, and comes back', async () => {
+    const { id_token: idToken } = await enter('Carol Counter')
+    const out = new URL('/oauth/sign-out', trial.origin)
+    out.search = new URLSearchParams({
+      id_token_hint: idToken,
+      post_logout_redirect_uri: `${elsewhere}/dashboard/sign-in`,
+    }).toString()
+    const came = await formBrowser({ press: 'Sign out' })(out)
+    expect(came.href).toBe(`${elsewhere}/dashboard/sign-in`)
+  })
+})
+
 describe('what the provider keeps', () => {
   let folder: string
   beforeEach(() => {

@@ -52,6 +52,13 @@ export async function interact(
   if (person === undefined) {
     return await finish({ error: 'access_denied', error_description: 'The client was not let in' })
   }
+  if (details.session !== undefined && details.session.accountId !== person.sub) {
+    // Somebody else was here. The provider would sign them out with a form that a script sends: this is the same.
+    const { uid } = details.session
+    delete details.session
+    await details.persist()
+    await (await provider.Session.findByUid(uid))?.destroy()
+  }
   const grant = new provider.Grant({ accountId: person.sub, clientId })
   grant.addOIDCScope(requested)
   for (const each of asked.length === 0 ? [resource] : asked) grant.addResourceScope(each, requested)

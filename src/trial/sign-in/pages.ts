@@ -6,8 +6,9 @@ const STYLE = `
   :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif }
   body { max-width: 26rem; margin: 3rem auto; padding: 0 1rem }
   h1 { font-size: 1.4rem }
-  button { display: block; width: 100%; margin: .5rem 0; padding: .7rem 1rem; font: inherit; text-align: start; cursor: pointer }
-  small { display: block; opacity: .75 }
+  button { display: block; width: 100%; margin: .5rem 0; padding: .7rem 1rem; font: inherit; text-align: start; cursor: pointer; background: Canvas; color: CanvasText; border: 1px solid; border-radius: .4rem }
+  button:hover, button:focus-visible { background: CanvasText; color: Canvas }
+  small { display: block }
   code { overflow-wrap: anywhere }
 `
 const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64')

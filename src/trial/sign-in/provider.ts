@@ -159,6 +159,16 @@ export function makeProvider(options: ProviderOptions): Provider {
   const provider = new Provider(origin, configuration)
   // It answers behind this server's own port, which says how it was reached.
   provider.proxy = true
+  provider.use(async (ctx, next) => {
+    // The few pages of its own send a form by a script, whose hash it adds here.
+    ctx.set(
+      'content-security-policy',
+      "default-src 'none'; script-src; base-uri 'none'; frame-ancestors 'none'",
+    )
+    // With no-referrer, the server's habit, that form would come from nowhere: "Origin: null".
+    ctx.set('referrer-policy', 'same-origin')
+    await next()
+  })
   provider.on('server_error', (_ctx, error: Error) => {
     console.error(`mcp-user-context: sign-in: ${error.message}`)
   })
