@@ -148,6 +148,45 @@ export function behavesAsEverywhere(runtime: () => Runtime): void {
     await expect(rest(token, 'GET /me')).rejects.toThrow('answers 401')
   })
 
+  // Three seconds of the clock: an entry has no other.
+  it('cuts a stream that is open when its user is cut off, and says so to the client', async () => {
+    const token = await runtime().token('Stella')
+    const { user } = await rest<{ user: { id: string } }>(token, 'GET /me')
+    const { body, headers } = modern(callTool('slow', { steps: 100, delay_ms: 200 }, 'waits'))
+    const call = { ...body, params: { ...body.params, _meta: { ...body.params._meta, progressToken: 'p' } } }
+    const response = await runtime().fetch('/mcp', post(call, { token, headers }))
+    const reader = response.body!.getReader()
+    await reader.read()
+    await rest(await admin(), `POST /users/${user.id}/revoke`)
+    const cutAt = Date.now()
+    let text = ''
+    for (let part = await reader.read(); !part.done; part = await reader.read())
+      text += new TextDecoder().decode(part.value)
+    expect(Date.now() - cutAt).toBeLessThan(8000)
+    expect(text).toMatch(/data: {"jsonrpc":"2.0","id":"waits","error":{"code":40101,.*\n\n$/)
+    await expect
+      .poll(async () =>
+        (await rest<Logged>(await admin(), `GET /logs?level=all&user_id=${user.id}`)).logs.map(
+          ({ error_message }) => error_message,
+        ),
+      )
+      .toEqual(['cut off: access was withdrawn'])
+  })
+
+  it('takes an access token until it is revoked', async () => {
+    const token = await runtime().token('Pat')
+    const made = await rest<{ token: string; token_id: string }>(token, 'POST /tokens', { name: 'laptop' })
+    const { body, headers } = modern(callTool('whoami'))
+    const ask = () => rpc(body, { token: made.token, headers })
+    expect((await ask()).text).toContain('pat@example.com')
+    expect((await ask()).response.status).toBe(200)
+    await runtime().fetch(`/api/mcp/tokens/${made.token_id}`, {
+      method: 'DELETE',
+      headers: { authorization: `Bearer ${token}` },
+    })
+    expect((await ask()).response.status).toBe(401)
+  })
+
   it('tells what calls cost', async () => {
     const token = await runtime().token('Cora')
     const { body, headers } = modern(callTool('echo', { text: 'four' }))
