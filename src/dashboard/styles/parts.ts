@@ -2,7 +2,7 @@
 export const PARTS = `
 .filters { margin-bottom: 1rem; }
 .filters form { display: flex; flex-wrap: wrap; gap: 0.625rem; align-items: end; }
-.field { display: grid; gap: 0.125rem; flex: 0 1 10.5rem; min-width: 8.5rem; }
+.field { display: grid; grid-template-columns: minmax(0, 1fr); gap: 0.125rem; flex: 0 1 10.5rem; min-width: 8.5rem; }
 .field > span { font-size: 0.8125rem; color: var(--soft); }
 .presets, .tabs ul { display: flex; flex-wrap: wrap; gap: 0.25rem; }
 .presets { margin-bottom: 0.75rem; }
@@ -35,7 +35,6 @@ data[title] { cursor: help; }
 .badge.good > span { color: var(--good); } .badge.quiet, .badge.quiet > span { color: var(--soft); }
 .badge.waiting > span { color: var(--warn); } .badge.warning { color: var(--warn); } .badge.bad { color: var(--bad); }
 .pager { display: flex; flex-wrap: wrap; gap: 0.25rem 1.25rem; justify-content: space-between; padding: 0.625rem 0.25rem; font-size: 0.875rem; color: var(--soft); }
-.pager .off { opacity: 0.55; }
 .scroll + .hint, .pager + .hint { margin-top: 0.625rem; }
 .empty { border: 1px dashed var(--edge); border-radius: 8px; padding: 2rem 1.25rem; text-align: center; color: var(--soft); margin-bottom: 1.25rem; }
 .empty p { margin: 0 auto; }
