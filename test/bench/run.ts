@@ -3,6 +3,7 @@ import { exporting } from './export.ts'
 import { groups } from './groups.ts'
 import { limits } from './limits.ts'
 import { outage } from './outage.ts'
+import { reports } from './reports.ts'
 
 /** Each prints what it saw, and throws when a promise was broken. */
 const benches: Record<string, (options: string[]) => Promise<void>> = {
@@ -12,6 +13,7 @@ const benches: Record<string, (options: string[]) => Promise<void>> = {
   limits,
   outage,
   export: exporting,
+  reports,
 }
 
 const [name = 'throughput', ...options] = process.argv.slice(2)

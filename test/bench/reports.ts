@@ -1,0 +1,148 @@
+import { parseArgs } from 'node:util'
+import { connect, type Queryable, type Sql } from '../../src/db/client.ts'
+import { responseTimes } from '../../src/reports/analytics-times.ts'
+import { costsBy } from '../../src/reports/costs.ts'
+import { periodOf } from '../../src/reports/period.ts'
+import { userActivity } from '../../src/reports/user-activity.ts'
+import { listUsers } from '../../src/reports/users.ts'
+import type { ReportCaller } from '../../src/reports/visible-to.ts'
+import { removeSampleData } from '../../src/trial/sample-data.ts'
+import { startDatabase } from './database.ts'
+import { fillHistory } from './history.ts'
+import { printMachine } from './machine.ts'
+import { median, table } from './statistics.ts'
+
+const ADMIN: ReportCaller = { role: 'admin', userId: null, department: null }
+const ROUNDS = 5
+const DAY_MS = 86_400_000
+
+/** The seed's view: it counts each user's calls three times over, in subqueries of their own. */
+const SEEDS_VIEW = `
+  create view seeds_user_stats as
+  select who.user_id, who.user_email, who.user_name, count(*) as total_sessions,
+         (select count(*) from archon_mcp_requests as made join archon_mcp_sessions as own using (session_id)
+          where own.user_id = who.user_id) as total_requests,
+         (select coalesce(sum(made.total_tokens), 0) from archon_mcp_requests as made
+          join archon_mcp_sessions as own using (session_id) where own.user_id = who.user_id) as total_tokens,
+         (select coalesce(sum(made.estimated_cost), 0) from archon_mcp_requests as made
+          join archon_mcp_sessions as own using (session_id) where own.user_id = who.user_id) as total_cost
+  from archon_mcp_sessions as who
+  where who.user_id is not null
+  group by who.user_id, who.user_email, who.user_name`
+
+async function msOf(run: () => Promise<unknown>, rounds: number): Promise<number> {
+  const times: number[] = []
+  for (let round = 0; round < rounds; round += 1) {
+    const start = performance.now()
+    await run()
+    times.push(performance.now() - start)
+  }
+  return median(times)
+}
+
+/** Each question with how fast it must be: so many times the seed's view, or so many ms. */
+interface Question {
+  name: string
+  ask: (sql: Queryable) => Promise<unknown>
+  times?: number
+  ms?: number
+}
+
+async function questions(sql: Sql): Promise<Question[]> {
+  const now = new Date()
+  const from = new Date(now.getTime() - 30 * DAY_MS)
+  const period = await periodOf(sql, { from, to: null, timezone: 'Europe/Berlin' })
+  const everything = await periodOf(sql, { from: new Date(0), to: null, timezone: 'UTC' })
+  const [busiest] = await sql<[{ user_id: string }]>`
+    select user_id from archon_mcp_user_totals order by calls desc limit 1`
+  const first = { limit: 50, after: null }
+  return [
+    {
+      name: 'all users, from archon_mcp_user_totals',
+      ask: (db) => db`select * from archon_mcp_user_totals`,
+      times: 500,
+    },
+    {
+      name: 'all users, archon_mcp_user_stats',
+      ask: (db) => db`select * from archon_mcp_user_stats`,
+      times: 50,
+    },
+    {
+      name: 'first page of all users, of all time',
+      ask: (db) => listUsers(db, ADMIN, { sort: 'cost' }, everything, first),
+      times: 50,
+    },
+    {
+      name: 'ten most active users of 30 days',
+      ask: (db) => listUsers(db, ADMIN, { sort: 'calls' }, period, { limit: 10, after: null }),
+      times: 50,
+    },
+    {
+      name: 'costs by department, 30 days',
+      ask: (db) => costsBy(db, ADMIN, 'department', period),
+      times: 50,
+    },
+    { name: 'costs by user, 30 days', ask: (db) => costsBy(db, ADMIN, 'user', period), times: 50 },
+    { name: 'costs by tool, 30 days', ask: (db) => costsBy(db, ADMIN, 'tool', period), times: 50 },
+    { name: 'costs by model, 30 days', ask: (db) => costsBy(db, ADMIN, 'model', period), times: 50 },
+    { name: 'costs by day in Berlin, 30 days', ask: (db) => costsBy(db, ADMIN, 'day', period), times: 50 },
+    { name: 'p95 by tool, 30 days', ask: (db) => responseTimes(db, ADMIN, period as never), times: 50 },
+    {
+      name: "one user's 30 days, in SQL",
+      ask: (db) => db`select * from get_user_activity_summary(${busiest.user_id}, 30)`,
+      ms: 5,
+    },
+    { name: "one user's 30 days, day by day", ask: (db) => userActivity(db, ADMIN, busiest.user_id, period) },
+  ]
+}
+
+/** How long reports take over much history, beside the seed's own view over the same rows. */
+export async function reports(args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      calls: { type: 'string', default: '10000000' },
+      sessions: { type: 'string', default: '1000000' },
+      users: { type: 'string', default: '10000' },
+    },
+  })
+  const history = {
+    users: Number(values.users),
+    sessions: Number(values.sessions),
+    calls: Number(values.calls),
+  }
+  await using database = await startDatabase()
+  const { owner, postgres } = database
+  await printMachine(owner)
+  const start = performance.now()
+  const filler = connect(postgres.url, { max: 1 })
+  await removeSampleData(filler)
+  await fillHistory(filler, history)
+  console.log(
+    `${history.calls} calls in ${history.sessions} sessions of ${history.users} users, ` +
+      `written in ${Math.round((performance.now() - start) / 1000)} s`,
+  )
+  const [sizes] = await filler<[{ calls: string; rollups: string }]>`
+    select pg_size_pretty(pg_total_relation_size('archon_mcp_requests') + pg_total_relation_size('archon_mcp_usage')) as calls,
+           pg_size_pretty(sum(pg_total_relation_size(name::regclass))) as rollups
+    from unnest(array['archon_mcp_user_totals', 'archon_mcp_session_totals', 'archon_mcp_user_days', 'archon_mcp_quarters',
+                      'archon_mcp_tool_days', 'archon_mcp_duration_days']) as name`
+  console.log(`calls take ${sizes.calls}, roll-ups ${sizes.rollups}`)
+  await filler.unsafe(SEEDS_VIEW)
+  // The application's login, for which row-level security holds.
+  const sql = connect(database.appUrl, { max: 1 })
+  const seeds = await msOf(() => filler`select * from seeds_user_stats`, 1)
+  console.log(`the seed's view over the same rows: ${Math.round(seeds)} ms`)
+  const missed: string[] = []
+  const rows: string[][] = [['', 'ms', "times the seed's view", 'promised']]
+  for (const { name, ask, times, ms } of await questions(sql)) {
+    const took = await msOf(() => ask(sql), ROUNDS)
+    const kept = (times === undefined || seeds / took >= times) && (ms === undefined || took < ms)
+    if (!kept) missed.push(name)
+    const promised = times === undefined ? (ms === undefined ? '' : `< ${ms} ms`) : `${times}x`
+    rows.push([name, took.toFixed(1), `${Math.round(seeds / took)}x`, `${promised}${kept ? '' : ' MISSED'}`])
+  }
+  console.log(table(rows))
+  await Promise.all([sql.end(), filler.end()])
+  if (missed.length > 0) throw new Error(`slower than promised: ${missed.join('; ')}`)
+}
