@@ -173,12 +173,30 @@ describe('the provider', () => {
     expect((await register({ redirect_uris: ['http://other.example.com/callback'] })).status).toBe(400)
   })
 
-  it('keeps out the pages of others, and lets in those of this machine', async () => {
+  it('keeps out the pages of others', async () => {
     const page = await register({ redirect_uris: [REDIRECT] }, { origin: 'https://evil.example.com' })
     expect(page.status).toBe(403)
-    const local = await register({ redirect_uris: [REDIRECT] }, { origin: 'http://localhost:6274' })
-    expect(local.headers.get('access-control-allow-origin')).toBe('http://localhost:6274')
-    expect(local.status).toBe(201)
+  })
+
+  it('answers clients in pages of this machine, such as the Inspector, on their whole way', async () => {
+    const origin = 'http://localhost:6274'
+    const asked = [
+      await at('/.well-known/oauth-authorization-server', { headers: { origin } }),
+      await register({ redirect_uris: [`${origin}/oauth/callback`] }, { origin }),
+      await at('/oauth/token', { method: 'POST', headers: { origin }, body: new URLSearchParams() }),
+      await at('/oauth/token', {
+        method: 'OPTIONS',
+        headers: {
+          origin,
+          'access-control-request-method': 'POST',
+          'access-control-request-headers': 'content-type,mcp-protocol-version',
+        },
+      }),
+    ]
+    expect(asked.map(({ status }) => status)).toEqual([200, 201, 400, 204])
+    expect(asked.map(({ headers }) => headers.get('access-control-allow-origin'))).toEqual(
+      asked.map(() => origin),
+    )
   })
 
   it('shows its page to no frame and no script', async () => {

@@ -28,7 +28,9 @@ export interface SignIn {
 export interface SignInOptions {
   /** Of the trial: people, keys, and what the provider keeps. */
   folder: string
-  /** Canonical URLs of the endpoints, on this machine; the provider is at their origin. */
+  /** Where the provider is reached. @default the origin of the first resource */
+  origin?: string
+  /** Canonical URLs of the endpoints, on this machine. */
   resources: readonly [string, ...string[]]
   /** What access tokens have as `iss`: the issuer of the trial's other tokens. */
   tokenIssuer: string
@@ -43,14 +45,11 @@ const MAX_BODY_BYTES = 64 * 1024
  * Starts the provider. It speaks node:http, as Bun does too, on a port of its own that nobody is told of; the routes
  * pass to it what comes to this server's origin, from pages of this machine alone.
  */
-export async function startSignIn({
-  folder,
-  resources,
-  tokenIssuer,
-  scopes,
-}: SignInOptions): Promise<SignIn> {
+export async function startSignIn(options: SignInOptions): Promise<SignIn> {
+  const { folder, resources, tokenIssuer, scopes } = options
   const [resource] = resources
-  const { origin, host, protocol } = new URL(resource)
+  const { origin = new URL(resource).origin } = options
+  const { host, protocol } = new URL(origin)
   const keys = loadSignInKeys(folder)
   const store = openStore(folder)
   const people = () => peopleOf(folder)
@@ -66,7 +65,7 @@ export async function startSignIn({
   const inner = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 
   const routes = new Hono()
-  const guard = browserGuard({ resource, refuse: 'problem' })
+  const guard = browserGuard({ resource: origin, refuse: 'problem' })
   for (const path of [`${OAUTH_PATH}/*`, ...DISCOVERY]) {
     routes.use(path, guard, bodyLimit({ maxSize: MAX_BODY_BYTES }))
     routes.all(path, async (c) => {
