@@ -10,7 +10,7 @@ import { userLines } from '../reports/user-csv.ts'
 import { USER_SORTS } from '../reports/user-rows.ts'
 import { findUser, listUsers, userById } from '../reports/users.ts'
 import { SessionsOfUser } from './answers/sessions.ts'
-import { Activity, Revoked, User, UserList } from './answers/users.ts'
+import { Activity, Revoked, UserList, UserWithMemberships } from './answers/users.ts'
 import { csvResponse, formatQuery } from './csv.ts'
 import { faulty, periodQuery, readPeriod, timezoneQuery } from './period-query.ts'
 import { ADMINS, EVERYBODY } from './roles.ts'
@@ -76,7 +76,7 @@ export const users = [
     roles: EVERYBODY,
     summary: 'One user, and what they did in a period',
     query: UserQuery,
-    answers: { 200: User },
+    answers: { 200: UserWithMemberships },
     handle: (c, { id, query }, { sql }) =>
       asCaller(c, sql, async (db, caller) => {
         const read = await readPeriod(db, query, EARLIEST)
@@ -124,7 +124,7 @@ export const users = [
     summary:
       'Sets department and role of a user from now on, which win over the token until cleared with null; blocks them',
     body: Change,
-    answers: { 200: User },
+    answers: { 200: UserWithMemberships },
     async handle(c, { id, body }, { sql }) {
       if (!(await changeUser(resolveSql(sql, c), id, body, actorOf(c)))) return stranger()
       const user = await asCaller(c, sql, async (db, caller) => {

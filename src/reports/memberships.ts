@@ -9,7 +9,10 @@ export interface Membership {
   ends_at: string | null
 }
 
-/** Where did a user work, and when? The earliest first, without a gap. Nothing for one whom Archon knew alone. */
+/**
+ * Where did a user work, and when? The earliest first, without a gap where the caller may see all of
+ * them: a manager sees those in their department. Nothing for one whom Archon knew alone.
+ */
 export async function membershipsOf(sql: Queryable, userId: string): Promise<Membership[]> {
   const rows = await sql<{ department: string | null; starts_at: Date; ends_at: Date | null }[]>`
     select member.department, member.starts_at, member.ends_at

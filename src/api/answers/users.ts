@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import type { UserActivity } from '../../reports/user-activity.ts'
-import type { UserStatistics } from '../../reports/users.ts'
+import type { UserReport, UserStatistics } from '../../reports/users.ts'
 import { Quota } from './quotas.ts'
 import { clientType, count, day, id, maybe, measure, moment, page, period, usd } from './parts.ts'
 
@@ -30,6 +30,15 @@ export const User = z
     ...totals,
   })
   .meta({ id: 'UserStatistics' }) satisfies z.ZodType<UserStatistics>
+
+/** A user by themselves. */
+export const UserWithMemberships = User.extend({
+  memberships: z
+    .array(
+      z.strictObject({ department: z.string().nullable(), starts_at: moment, ends_at: moment.nullable() }),
+    )
+    .describe('Where they worked, and when; the earliest first'),
+}).meta({ id: 'User' }) satisfies z.ZodType<UserReport>
 
 export const UserList = z.strictObject({
   period,
