@@ -12,7 +12,8 @@ language sql
 immutable
 parallel safe
 as $$
-  select p_role in ('finance', 'admin', 'service')
+  -- Of nobody it is false, and never null, so that no negation of it lets them pass.
+  select coalesce(p_role in ('finance', 'admin', 'service'), false)
 $$;
 comment on function archon_mcp_sees_everyone is 'roles that see every user, session and sum';
 
@@ -21,7 +22,7 @@ language sql
 immutable
 parallel safe
 as $$
-  select p_role in ('admin', 'service')
+  select coalesce(p_role in ('admin', 'service'), false)
 $$;
 comment on function archon_mcp_sees_every_call is 'roles that read every single call; finance reads sums of them';
 
@@ -51,9 +52,9 @@ comment on function archon_mcp_sees is 'whether a caller sees a row: everybody''
 create type archon_mcp_who as (
   role text, user_id uuid, department text, everyone boolean, every_call boolean, manages text
 );
-comment on type archon_mcp_who is 'who asks, and what follows from it; all null for nobody';
+comment on type archon_mcp_who is 'who asks, and what follows from it; of nobody there is no role';
 
--- Who asks. All null for who is not known here, blocked or cut off, and for claims that cannot be read.
+-- Who asks. Without role, user and department for who is not known here, blocked or cut off, and for claims that cannot be read.
 create function archon_mcp_caller() returns archon_mcp_who
 language plpgsql
 stable
@@ -68,6 +69,8 @@ declare
   v_iat text;
   v_who archon_mcp_who;
 begin
+  v_who.everyone := false;
+  v_who.every_call := false;
   if pg_has_role(v_login, 'service_role', 'usage') or pg_has_role(v_login, current_user, 'usage') then
     v_who.role := 'service';
   else
@@ -225,8 +228,8 @@ end
 $$;
 -- Sums of calls, for who may see the sums: of everybody's calls also for finance, which reads no single one of them.
 create type archon_mcp_call_sum as (
-  user_id uuid, session_id uuid, department text, client_type text, tool text, model text, quarter timestamptz,
-  ms integer, calls bigint, success bigint, timeouts bigint, prompt_tokens bigint, completion_tokens bigint,
+  user_id uuid, session_id uuid, department text, client_type text, tool text, tool_name text, model text,
+  quarter timestamptz, ms integer, calls bigint, success bigint, timeouts bigint, prompt_tokens bigint, completion_tokens bigint,
   cost numeric, success_prompt_tokens bigint, success_completion_tokens bigint, success_cost numeric,
   unpriced_calls bigint, estimated_calls bigint, duration_ms bigint, timed_calls bigint, first_at timestamptz,
   last_at timestamptz
@@ -246,7 +249,7 @@ as $$
   end
 $$;
 
--- The calls of a period that have ended, summed up by any of the first eight columns of the answer; by none of them in
+-- The calls of a period that have ended, summed up by any of the first nine columns of the answer; by none of them in
 -- one row. `tool` is the method of what is none, `quarter` a quarter of an hour, `ms` how long calls took. By model, a
 -- call counts in the row of each that it used, and without a model if it used none or its tool has a price of its own:
 -- tokens and costs add up, calls do not. Whole days of UTC (quarters of an hour, by those) come from a roll-up where one
@@ -260,7 +263,9 @@ create function archon_mcp_call_sums(
   p_unpriced boolean default false,
   -- For whom a program asks: role, id and department. Whoever else asks, asks for themselves.
   p_role text default null, p_viewer uuid default null, p_viewer_department text default null,
-  p_whole boolean default true
+  p_whole boolean default true,
+  -- Those alone that succeeded.
+  p_succeeded boolean default false
 ) returns setof archon_mcp_call_sum
 language plpgsql
 stable
@@ -271,8 +276,10 @@ as $$
 declare
   v_who archon_mcp_who := archon_mcp_caller();
   v_by_model constant boolean := 'model' = any (p_by);
-  v_columns constant text[] := array['user_id', 'session_id', 'department', 'client_type', 'tool', 'model', 'quarter', 'ms'];
-  v_types constant text[] := array['uuid', 'uuid', 'text', 'text', 'text', 'text', 'timestamptz', 'integer'];
+  v_columns constant text[] := array[
+    'user_id', 'session_id', 'department', 'client_type', 'tool', 'tool_name', 'model', 'quarter', 'ms'
+  ];
+  v_types constant text[] := array['uuid', 'uuid', 'text', 'text', 'text', 'text', 'text', 'timestamptz', 'integer'];
   -- The sums of rows that are sums already.
   v_added constant text := (
     select string_agg(
@@ -310,7 +317,7 @@ begin
   into v_kept, v_groups
   from unnest(v_columns, v_types) with ordinality as wanted (name, type, place);
 
-  if p_session_id is null and not p_unpriced then
+  if p_session_id is null and not p_unpriced and not p_succeeded then
     v_rollup := archon_mcp_rollup_of(
       p_by || case when p_user_id is not null then array['user_id'] end
         || case when p_department is not null then array['department'] end
@@ -368,7 +375,7 @@ begin
       from (
         select call.user_id, call.session_id, call.department::text, call.client_type::text,
                coalesce(nullif(call.tool_name, ''), call.method)::text as tool,
-               date_bin('15 minutes', call.timestamp, timestamptz 'epoch') as quarter, call.duration_ms as ms,
+               call.tool_name::text, date_bin('15 minutes', call.timestamp, timestamptz 'epoch') as quarter, call.duration_ms as ms,
                call.timestamp as at, call.status, call.status = 'success' as success, call.estimated,
                %2$s
         from archon_mcp_requests as call
@@ -417,7 +424,8 @@ begin
       'and call.user_id = ' || quote_literal(p_user_id),
       'and call.department = ' || quote_literal(p_department),
       'and call.session_id = ' || quote_literal(p_session_id),
-      case when 'ms' = any (p_by) then 'and call.duration_ms is not null' end
+      case when 'ms' = any (p_by) then 'and call.duration_ms is not null' end,
+      case when p_succeeded then 'and call.status = ''success''' end
     )
   );
   v_grouped := concat(') as call', ' group by ' || v_groups);
@@ -508,11 +516,56 @@ begin
     current_schema()
   );
   execute format(
-    'alter function archon_mcp_call_sums(text[], timestamptz, timestamptz, uuid, text, uuid, boolean, text, uuid, text, boolean) '
+    'alter function archon_mcp_call_sums(text[], timestamptz, timestamptz, uuid, text, uuid, boolean, text, uuid, text, boolean, boolean) '
       'set search_path = %I, pg_temp',
     current_schema()
   );
 end
+$$;
+
+-- The seed's sums of usage, of what a caller may read the sums of. As they were they come back on the way down.
+insert into archon_mcp_adopted (kind, name, definition)
+select 'replaced', oid::regprocedure::text, pg_get_functiondef(oid)
+from pg_proc
+where pronamespace = current_schema()::regnamespace
+  and proname in ('get_mcp_usage_summary', 'get_mcp_usage_by_tool');
+
+create or replace function get_mcp_usage_summary(start_date timestamptz, end_date timestamptz) returns table (
+  total_requests bigint, total_prompt_tokens bigint, total_completion_tokens bigint, total_tokens bigint,
+  total_cost numeric, unique_sessions bigint
+)
+language sql
+stable
+as $$
+  select call.success, call.success_prompt_tokens, call.success_completion_tokens,
+         call.success_prompt_tokens + call.success_completion_tokens, call.success_cost,
+         (
+           select count(used.session_id)
+           from archon_mcp_call_sums('{session_id}', start_date, end_date + interval '1 microsecond') as used
+           where used.success > 0
+         )
+  from (
+    select coalesce(sum(part.success), 0)::bigint as success,
+           coalesce(sum(part.success_prompt_tokens), 0)::bigint as success_prompt_tokens,
+           coalesce(sum(part.success_completion_tokens), 0)::bigint as success_completion_tokens,
+           coalesce(sum(part.success_cost), 0) as success_cost
+    from archon_mcp_call_sums('{}', start_date, end_date + interval '1 microsecond') as part
+  ) as call
+$$;
+
+create or replace function get_mcp_usage_by_tool(start_date timestamptz, end_date timestamptz) returns table (
+  tool_name varchar, request_count bigint, total_tokens bigint, total_cost numeric, avg_duration_ms numeric
+)
+language sql
+stable
+as $$
+  select call.tool_name, call.calls, call.prompt_tokens + call.completion_tokens, call.cost,
+         call.duration_ms::numeric / nullif(call.timed_calls, 0)
+  from archon_mcp_call_sums(
+    '{tool_name}', start_date, end_date + interval '1 microsecond', p_succeeded => true
+  ) as call
+  where call.tool_name is not null
+  order by call.calls desc
 $$;
 
 do $$
@@ -530,7 +583,9 @@ begin
       )
   loop
     execute format('revoke all on function %s from public, anon, authenticated, service_role', v_routine);
-    if v_name not in ('archon_mcp_take_policies', 'archon_mcp_enable_rls', 'archon_mcp_disable_rls') then
+    if v_name not in (
+      'archon_mcp_take_policies', 'archon_mcp_enable_rls', 'archon_mcp_disable_rls', 'archon_mcp_rollup_of'
+    ) then
       execute format('grant execute on function %s to authenticated, service_role', v_routine);
     end if;
   end loop;
@@ -662,7 +717,7 @@ begin
     and coalesce(adopted.definition, '') not like '% enable row level security';
   perform archon_mcp_set_aside_rows(13, 'archon_mcp_adopted', 'kept.kind = ''switch''');
   delete from archon_mcp_adopted where kind = 'switch';
-  for v_definition in delete from archon_mcp_adopted where kind in ('policy', 'row security') returning definition loop
+  for v_definition in delete from archon_mcp_adopted where kind in ('policy', 'row security', 'replaced') returning definition loop
     execute v_definition;
   end loop;
 end

@@ -352,7 +352,7 @@ describe("Archon's other views and functions", () => {
         total_prompt_tokens: '610',
         total_completion_tokens: '305',
         total_tokens: '915',
-        total_cost: '4.750000',
+        total_cost: '4.7500000000',
         unique_sessions: '7',
       },
     ])
