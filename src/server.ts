@@ -13,6 +13,7 @@ import { keepRetention } from './personal-data/retention.ts'
 import { createSessionManager } from './sessions/session-manager.ts'
 import { TrialInUse } from './trial/owner.ts'
 import { endpointsOf } from './upstreams.ts'
+import { giveUpAll } from './usage/resumption.ts'
 import { type TrialAccess, trialGuide, type TrialParts, trialParts } from './trial/parts.ts'
 
 const SWEEP_INTERVAL_MS = 60_000
@@ -89,6 +90,7 @@ async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
     stopOnSignal(async () => {
       clearInterval(sweeper)
       await listening.close(GRACE_MS)
+      giveUpAll()
       // Ends that cannot be recorded now are the sweep's: it closes those calls as timeouts.
       await Promise.race([ledgerOf(sql).settled(), pause(GRACE_MS)])
       await release()

@@ -37,6 +37,11 @@ export function giveUp(sessionId: string, only?: RequestId, outcome?: Outcome): 
   settle(sessionId, session)
 }
 
+/** Ends what waits anywhere: nobody can come back to a process that ends. */
+export function giveUpAll(): void {
+  for (const sessionId of sessions.keys()) giveUp(sessionId)
+}
+
 const entryOf = ({ calls }: WaitingSession, id: RequestId): [RequestId, Waiting][] => {
   const waiting = calls.get(id)
   return waiting === undefined ? [] : [[id, waiting]]

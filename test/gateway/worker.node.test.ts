@@ -2,11 +2,12 @@ import { afterAll, beforeAll, describe, it } from 'vitest'
 import { expectConformance, TEST_TIMEOUT_MS } from '../conformance/suite.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { ISSUER, RESOURCE, SECRET, tokenFor } from '../support/mcp.ts'
+import { DEEP } from '../support/deep.ts'
 import { startUpstream, type UpstreamProcess } from '../support/upstream-process.ts'
 import { type ServedWorker, startWorker } from '../support/wrangler.ts'
 
 // Minutes: npm run test:deep. Wrangler does not run under Bun.
-describe.skipIf(process.env['DEEP'] === undefined || 'bun' in process.versions)(
+describe.skipIf(!DEEP || 'bun' in process.versions)(
   'the Worker as a gateway before a server with sessions',
   { timeout: TEST_TIMEOUT_MS },
   () => {

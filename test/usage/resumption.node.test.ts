@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { ledgerOf } from '../../src/ledger/ledger.ts'
+import { giveUpAll } from '../../src/usage/resumption.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { appWith, callTool, initialize, mcpHeaders, modern, post, tokenFor } from '../support/mcp.ts'
 
@@ -98,6 +99,13 @@ describe('a call whose client left a stream of 2025-11-25', () => {
     const { send } = await leaveAfter(FIRST)
     await send('DELETE')
     expect(await record()).toEqual(CANCELLED)
+  })
+
+  it('is over when the process is told to end', async () => {
+    await leaveAfter(FIRST)
+    expect(await record()).toMatchObject({ status: 'open' })
+    giveUpAll()
+    await expect.poll(record).toEqual(CANCELLED)
   })
 
   it('is over when nobody comes back for a quarter of a minute', async () => {
