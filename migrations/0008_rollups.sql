@@ -706,6 +706,8 @@ $$;
 -- that by hand rebuilds the roll-ups afterwards. A call that goes because it is old stays in the sums.
 create function archon_mcp_roll_calls() returns trigger
 language plpgsql
+-- A plan that was made while the tables were small would go on reading them from end to end when they have grown.
+set enable_seqscan = off
 as $$
 declare
   v_moved constant boolean := coalesce(current_setting('archon_mcp.rollups', true) = 'moved', false);
@@ -728,7 +730,7 @@ begin
           and call.timestamp >= (select complete_from from archon_mcp_watermark)::timestamp at time zone 'UTC'
       );
     end if;
-    delete from archon_mcp_usage as line where line.request_id in (select call.request_id from taken as call);
+    delete from archon_mcp_usage as line where line.request_id = any (array(select call.request_id from taken as call));
   end if;
   if cardinality(v_calls) > 0 then
     perform archon_mcp_move_rollups(v_calls);
@@ -738,8 +740,10 @@ begin
       );
     end if;
     if tg_op = 'DELETE' then
-      delete from archon_mcp_user_totals where user_id in (select user_id from taken) and calls = 0;
-      delete from archon_mcp_session_totals where session_id in (select session_id from taken) and calls = 0;
+      delete from archon_mcp_user_totals as total
+      where total.user_id = any (array(select call.user_id from taken as call)) and total.calls = 0;
+      delete from archon_mcp_session_totals as total
+      where total.session_id = any (array(select call.session_id from taken as call)) and total.calls = 0;
     end if;
   end if;
   return null;

@@ -24,7 +24,7 @@ const TOOLS = ['search', 'report', 'unpriced']
 type Event =
   | { do: 'admit'; who: number; tools: number[]; inSession: boolean; initialize: boolean; hold: number }
   | { do: 'close'; which: number; usage: number[]; told: boolean; texts: boolean; how: number }
-  | { do: 'price' | 'rerate' | 'sweep' | 'move' | 'end session' }
+  | { do: 'price' | 'rerate' | 'sweep' | 'move' | 'end session' | 'check' | 'rebuild' }
   | { do: 'foreign' | 'foreign change' | 'foreign deletion' | 'correct' | 'delete session'; which: number }
 
 const event: fc.Arbitrary<Event> = fc.oneof(
@@ -53,7 +53,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
   {
     weight: 3,
     arbitrary: fc.record({
-      do: fc.constantFrom('price', 'rerate', 'sweep', 'sweep', 'move', 'end session'),
+      do: fc.constantFrom('price', 'rerate', 'sweep', 'sweep', 'move', 'end session', 'check', 'rebuild'),
     }),
   },
   {
@@ -151,6 +151,13 @@ class World {
             select session_id from archon_mcp_sessions where disconnected_at is null order by session_id limit 1
           )`
         return
+      case 'check':
+        // Of one moment, also while others write.
+        expect(await beyondCalls(sql)).toEqual([])
+        return
+      case 'rebuild':
+        await sql`select archon_mcp_rebuild_rollups()`
+        return
       case 'foreign':
         await sql`
           insert into archon_mcp_sessions (session_id, client_type, user_id, connected_at, last_activity)
@@ -215,6 +222,7 @@ it('four instances and other writers keep the roll-ups the sum of the calls, at 
         size: 'max',
       }),
       async (steps) => {
+        await database.owner`truncate archon_mcp_rebuilds`
         await database.owner`truncate archon_mcp_requests, archon_mcp_sessions, archon_mcp_tool_prices cascade`
         const world = new World()
         now = new Date(START)
@@ -234,6 +242,8 @@ it('four instances and other writers keep the roll-ups the sum of the calls, at 
         const [whole] = await database.sql`
           select (select count(*) from archon_mcp_requests where status <> 'open') as calls,
                  (select sum(case when kind is null then estimated_cost else cost end) from archon_mcp_requests where status <> 'open') as cost`
+        // Nothing was ever wrong that a rebuild would have set right.
+        expect([...(await database.sql`select * from archon_mcp_rebuilds`)]).toEqual([])
         for (const table of ['user_days', 'quarters', 'tool_days']) {
           const [rolled] = await database.sql.unsafe(
             `select coalesce(sum(calls), 0) as calls, trim_scale(sum(cost)) as cost from archon_mcp_${table}`,
