@@ -76,6 +76,17 @@ describe('the sign-in', () => {
     expect(JSON.stringify(await carol.client.callTool({ name: 'whoami' }))).toContain('carol-counter@')
   })
 
+  it('lets people into the dashboard as well, and out again', async () => {
+    const page = await newPage(browser)
+    await page.goto(`${trial.origin}/dashboard`)
+    await page.getByRole('link', { name: 'Sign in with your organisation' }).click()
+    await page.getByRole('button', { name: 'Carol Counter' }).click()
+    await page.waitForURL(`${trial.origin}/dashboard`)
+    expect(await page.locator('body').innerText()).toContain('Carol Counter')
+    await page.getByRole('button', { name: 'Sign out' }).first().click()
+    await page.waitForURL(/sign-/)
+  })
+
   it('ends with one click, and with none where nobody is signed in', async () => {
     const page = await newPage(browser)
     const redirectUrl = `${callback.origin}/callback`

@@ -27,7 +27,12 @@ export async function serveTrial(
   const config = readConfig({ DATABASE_URL: database.url, PORT: new URL(served.origin).port }, 'node')
   const parts = await trialParts(config, folder)
   const access = await parts.access!(config)
-  const app = createApp(config, { sql: database.sql, handler: serveMcp(sampleTools), ...access })
+  const app = createApp(config, {
+    sql: database.sql,
+    handler: serveMcp(sampleTools),
+    cookieKey: parts.cookieKey!,
+    ...access,
+  })
   fetch = app.fetch
   return {
     origin: served.origin,

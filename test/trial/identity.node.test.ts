@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { decodeJwt, jwtVerify } from 'jose'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { loadIdentity, mintToken, type TokenRequest } from '../../src/trial/identity.ts'
-import { TRIAL_USERS } from '../../src/trial/people.ts'
+import { peopleOf, rememberPerson, TRIAL_USERS } from '../../src/trial/people.ts'
 
 let folder: string
 beforeEach(() => {
@@ -65,6 +65,20 @@ describe('a token', () => {
       email: 'a@example.org',
     })
     expect((await claimsOf({ name: 'alicia' })).sub).not.toBe(sub)
+  })
+
+  test('has the scopes that are asked for, and none otherwise', async () => {
+    expect((await claimsOf({ name: 'alice', scope: 'mcp secrets:read' }))['scope']).toBe('mcp secrets:read')
+    expect(await claimsOf({ name: 'alice' })).not.toHaveProperty('scope')
+  })
+
+  test('makes its user somebody who can sign in, as the latest says; a program is nobody', async () => {
+    await rememberPerson(folder, { name: 'Dora', role: 'admin' })
+    await rememberPerson(folder, { name: 'dora', department: 'Sales' })
+    await rememberPerson(folder, { name: 'nightly export', role: 'service' })
+    const names = (await peopleOf(folder)).map(({ user_metadata: user }) => user.full_name)
+    expect(names).toEqual(['Alice Admin', 'Bob Builder', 'Carol Counter', 'dora'])
+    expect((await peopleOf(folder)).at(-1)?.app_metadata).toEqual({ role: 'member', department: 'Sales' })
   })
 
   test('of a program names no user', async () => {
