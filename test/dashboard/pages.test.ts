@@ -157,9 +157,17 @@ describe('costs', () => {
       ...ordered.html
         .split('<tbody>')
         .at(-1)!
-        .matchAll(/<th scope="row">\s*(\w+)/g),
+        .matchAll(/<th scope="row">\s*(?:<a[^>]*>)?(\w+)/g),
     ]
     expect(names.map(([, name]) => name)).toEqual(['Alice', 'Bob', 'Carl', 'Total'])
+  })
+
+  it('lead from each row to what is in it', async () => {
+    const { html } = await visitorOf('Ada').get('/costs?group=department&period=7d')
+    const [, address = ''] = /href="([^"]+)">sales</.exec(html) ?? []
+    expect(address).toBe('/dashboard/costs?group=user&amp;period=7d&amp;department=sales')
+    const within = await visitorOf('Ada').get(address.slice('/dashboard'.length).replaceAll('&amp;', '&'))
+    expect(textOf(within.html)).toContain('$1.75')
   })
 
   const faulty = [
@@ -220,6 +228,9 @@ describe('clients', () => {
     const alone = await visitorOf('Carl').get('/clients?kind=api')
     expect(alone.html).not.toContain(sessionOf('Carl'))
     expect(textOf(alone.html)).toMatch(/Carl .* API .* Active/)
+    // Who calls the API is known by single calls alone.
+    const finance = textOf((await visitorOf('Fin').get('/clients?kind=api')).html)
+    expect(finance).toMatch(/\d MCP sessions\. What calls of the API cost is in the costs/)
   })
 
   it('have a page with their calls', async () => {

@@ -13,6 +13,7 @@ import { confirmPage } from '../components/confirm.ts'
 import { details, facts } from '../components/facts.ts'
 import { cursorPager } from '../components/pager.ts'
 import { type Column, emptyState, table } from '../components/table.ts'
+import { type Mark, timeline } from '../components/timeline.ts'
 import type { DashboardEnv } from '../env.ts'
 import { ago, count, milliseconds, moment, money, span } from '../format.ts'
 import { html, type Html, type Part } from '../html.ts'
@@ -41,14 +42,18 @@ const nameOf = ({ client_type, client_name, client_version }: McpSession): strin
 const ownerOf = ({ user_name, user_email }: McpSession): string =>
   user_name ?? user_email ?? 'nobody in particular'
 
-const about = (session: McpSession, timezone: string, now: Date): Html => {
+const about = (session: McpSession, timezone: string, { base, now }: DashboardEnv['Variables']): Html => {
+  const owner =
+    session.user_id === undefined
+      ? ownerOf(session)
+      : html`<a href="${base}/users/${session.user_id}">${ownerOf(session)}</a>`
   const { disconnected_at: ended, disconnect_reason: reason } = session
   const rows: (readonly [string, Part])[] = [
     [
       'User',
       session.user_email === undefined
-        ? ownerOf(session)
-        : html`${ownerOf(session)} <span class="sub">${session.user_email}</span>`,
+        ? owner
+        : html`${owner} <span class="sub">${session.user_email}</span>`,
     ],
     ['Calls itself', session.client_name ?? '–'],
     ['Protocol', session.protocol_version ?? session.era ?? '–'],
@@ -84,6 +89,15 @@ const callColumns = (timezone: string): Column<McpCall>[] => [
   { title: 'Tokens', number: true, cell: (call) => count(call.total_tokens) },
   { title: 'Cost', number: true, cell: (call) => money(call.cost) },
 ]
+
+const TONES = { open: 'waiting', success: 'good', error: 'bad', timeout: 'warning' } as const
+
+const markOf = ({ timestamp, tool_name, method, status, duration_ms }: McpCall): Mark => ({
+  at: new Date(timestamp),
+  lane: tool_name ?? method,
+  tone: TONES[status],
+  title: `${tool_name ?? method}: ${status}${duration_ms === undefined ? '' : ` after ${milliseconds(duration_ms)}`}`,
+})
 
 /** What the page shows, or null for a session that is not there or not this person's to see. */
 async function read(c: Context<DashboardEnv>, sql: SqlSource, id: string, after: Position | null) {
@@ -126,12 +140,13 @@ async function clientPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<Res
         : undefined,
     content: html`
       <div id="session" data-live>
-        ${totals(found)} ${about(session, timezone, c.var.now)}
+        ${totals(found)} ${about(session, timezone, c.var)}
         <h2>Calls</h2>
         ${
           list === null
             ? emptyState('You see what the calls of others cost together, not each of them.')
-            : html`${table({
+            : html`${timeline(`Calls over time, ${timezone}`, list.calls.map(markOf), timezone)}
+              ${table({
                 caption: 'Calls of this session, newest first',
                 columns: callColumns(timezone),
                 rows: list.calls,

@@ -3,6 +3,13 @@ import { badge } from '../components/badge.ts'
 import { type Column, table, type TableOptions } from '../components/table.ts'
 import { count, day, money, percent, shareOf } from '../format.ts'
 import { html, type Part } from '../html.ts'
+import { withQuery } from '../navigation.ts'
+
+/** The page that shows costs, and its query. */
+interface Place {
+  path: string
+  query: Readonly<Record<string, string>>
+}
 
 const TITLES: Record<CostGroup, string> = {
   user: 'User',
@@ -14,12 +21,41 @@ const TITLES: Record<CostGroup, string> = {
   hour: 'Hour',
 }
 
-function nameOf(group: CostGroup, { key, label, email }: CostRow): Part {
-  if (group === 'day' && key !== null)
-    return day(key, { weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' })
-  const name = label ?? key ?? 'None'
-  if (group !== 'user' || email === undefined || email === name) return name
-  return html`${name} <span class="sub">${email}</span>`
+/** What a click on a row narrows the page to; null where there is nothing narrower. */
+function narrowed(group: CostGroup, key: string): Record<string, string | undefined> | null {
+  switch (group) {
+    case 'user':
+      return { user: key, group: 'tool' }
+    case 'department':
+      return { department: key, group: 'user' }
+    case 'day':
+      return { period: undefined, first: key, last: key, group: 'user' }
+    case 'client':
+    case 'tool':
+    case 'model':
+    case 'hour':
+      return null
+  }
+}
+
+/** The name of a row, which leads to what is in it. */
+export function costName(
+  group: CostGroup,
+  { key, label, email }: CostRow,
+  { path, query }: Place,
+  shows: { email: boolean } = { email: true },
+): Part {
+  const name =
+    group === 'day' && key !== null
+      ? day(key, { weekday: 'short', day: 'numeric', month: 'short', year: 'numeric' })
+      : (label ?? key ?? 'None')
+  const into = key === null ? null : narrowed(group, key)
+  const address = into === null ? null : withQuery(path, query, { ...into, page: undefined, sort: undefined })
+  return html`${address === null ? name : html`<a href="${address}">${name}</a>`}${
+    !shows.email || group !== 'user' || email === undefined || email === name
+      ? ''
+      : html`<span class="sub">${email}</span>`
+  }`
 }
 
 const unpriced = (calls: number): Part =>
@@ -42,7 +78,7 @@ export function costTable({
   const sortable = group !== 'day'
   const by = (sort: string) => (sortable ? { sort } : {})
   const columns: Column<CostRow>[] = [
-    { title: TITLES[group], cell: (row) => nameOf(group, row), ...by('name') },
+    { title: TITLES[group], cell: (row) => costName(group, row, sorting), ...by('name') },
     { title: 'Cost', number: true, cell: (row) => money(row.cost), ...by('cost') },
     { title: 'Share', number: true, cell: (row) => percent(shareOf(Number(row.cost), whole)) },
     { title: 'Calls', number: true, cell: (row) => count(row.calls), ...by('calls') },

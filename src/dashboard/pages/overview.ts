@@ -13,11 +13,12 @@ import type { DashboardEnv } from '../env.ts'
 import { change, count, money, percent, shareOf, short } from '../format.ts'
 import { html, type Html } from '../html.ts'
 import { page } from '../layout.ts'
-import { homeOf, keptQuery } from '../navigation.ts'
+import { homeOf, withQuery } from '../navigation.ts'
 import { daysOf, periodBefore, shownPeriod, type ShownPeriod } from '../period.ts'
 import { readAs } from '../read.ts'
 import { attentionList, attentionOf } from './attention.ts'
 import { costChart, unitOf } from './cost-chart.ts'
+import { costName } from './cost-table.ts'
 
 const MOST_BUDGETS = 200
 const TOP = 5
@@ -78,17 +79,19 @@ function figures(byUser: CostReport, usersBefore: CostReport, days: number): Fac
 
 function top(
   title: string,
-  group: string,
+  group: 'user' | 'tool',
   { rows }: CostReport,
-  { base, query }: { base: string; query: string },
+  place: { path: string; query: Readonly<Record<string, string>> },
 ): Html {
-  const address = `${base}/costs${query === '' ? '?' : `${query}&`}group=${group}`
   return html`<section>
-    <h2><a href="${address}">${title}</a></h2>
+    <h2><a href="${withQuery(place.path, place.query, { group })}">${title}</a></h2>
     ${table<CostRow>({
       caption: title,
       columns: [
-        { title: group === 'user' ? 'User' : 'Tool', cell: ({ label, key }) => label ?? key ?? 'None' },
+        {
+          title: group === 'user' ? 'User' : 'Tool',
+          cell: (row) => costName(group, row, place, { email: false }),
+        },
         { title: 'Cost', number: true, cell: ({ cost }) => money(cost) },
         { title: 'Calls', number: true, cell: ({ calls }) => count(calls) },
       ],
@@ -109,7 +112,7 @@ async function overviewPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<R
   const query = c.req.query()
   const found = await read(c, sql)
   const { period, byUser, byTool, byDepartment, usersBefore, series } = found
-  const place = { base: c.var.base, query: keptQuery(query) }
+  const place = { path: `${c.var.base}/costs`, query }
   const [one] = byUser.rows
   const alone = byUser.rows.length < 2 && (one === undefined || one.key === c.var.user?.id)
   return page(c, {

@@ -56,10 +56,14 @@ data[title] { cursor: help; }
 .hit { fill: transparent; } .hit:hover { fill: var(--ink); fill-opacity: 0.07; }
 .s0 { fill: var(--s0); } .s1 { fill: var(--s1); } .s2 { fill: var(--s2); } .s3 { fill: var(--s3); } .s4 { fill: var(--s4); } .s5 { fill: var(--s5); } .s6 { fill: var(--s6); }
 .mark { stroke: var(--mark); stroke-width: 1.4; fill: none; opacity: 0.75; } .mark circle { fill: var(--mark); stroke: none; }
+.lanes { list-style: none; margin: 0; padding: 0 0.75rem 0 0; font-size: 0.8125rem; color: var(--soft); max-width: 12rem; }
+.lanes li { height: 24px; line-height: 24px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.timeline .good { fill: var(--good); } .timeline .bad { fill: var(--bad); } .timeline .warning { fill: var(--warn); }
+.timeline .waiting { fill: none; stroke: var(--warn); stroke-width: 2; }
 .numbers summary { font-size: 0.875rem; padding: 0.25rem 0; }
 .numbers .scroll { margin-top: 0.5rem; max-height: 24rem; overflow: auto; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1px; background: var(--rule); border: 1px solid var(--rule); border-radius: 8px; overflow: hidden; margin: 0 0 1.5rem; }
-.facts > div { background: var(--paper); padding: 0.875rem 1rem; }
+.facts { display: flex; flex-wrap: wrap; gap: 1px; background: var(--rule); border: 1px solid var(--rule); border-radius: 8px; overflow: hidden; margin: 0 0 1.5rem; }
+.facts > div { flex: 1 1 9.5rem; background: var(--paper); padding: 0.875rem 1rem; }
 .facts dt { color: var(--soft); font-size: 0.8125rem; }
 .facts dd { margin: 0; font-size: 1.375rem; font-weight: 600; letter-spacing: -0.01em; line-height: 1.35; }
 .facts .badge { font-size: 1.0625rem; }
@@ -91,6 +95,7 @@ h2 a { color: inherit; text-decoration-color: var(--edge); }
 .meter .used { fill: var(--accent); } .meter.near .used { fill: var(--warn); } .meter.full .used { fill: var(--bad); }
 .meter .held { stroke: var(--ink); stroke-width: 4; stroke-dasharray: 2 2; }
 @media (max-width: 40rem) {
+  .lanes { max-width: 6rem; }
   .attention li { grid-template-columns: minmax(0, 1fr); }
   .minor { display: none; }
   .field { flex: 1 1 8.5rem; }
