@@ -31,8 +31,9 @@ export function jsonSchema(schema: z.ZodType, io: 'input' | 'output', components
       if (shown.format !== undefined || shown.type === 'integer') delete shown.pattern
       if (shown.maximum === Number.MAX_SAFE_INTEGER) delete shown.maximum
       // Which zod leaves out where the text of an address becomes something else.
-      const { default: left } = z.globalRegistry.get(zodSchema) ?? {}
+      const { default: left, examples } = z.globalRegistry.get(zodSchema) ?? {}
       if (left !== undefined) shown.default = left
+      if (Array.isArray(examples)) shown.examples = examples
       // Answers may grow.
       if (io === 'output' && shown.additionalProperties === false) delete shown.additionalProperties
     },

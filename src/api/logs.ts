@@ -9,7 +9,7 @@ import { csvResponse, formatQuery } from './csv.ts'
 import { faulty, periodQuery, type QueryFault, readPeriod } from './period-query.ts'
 import { CALL_READERS } from './roles.ts'
 import { route } from './route.ts'
-import { label, nextCursor, pageQuery, uuid } from './validate.ts'
+import { label, nextCursor, pageQuery, uuid, wholeNumber } from './validate.ts'
 
 /** The part of a query that says whose calls, which, and of when. */
 export const callsQuery = {
@@ -40,11 +40,7 @@ const LogsQuery = z
     search: label.or(z.literal('').transform(() => undefined)).optional(),
     ...callsQuery,
     ...pageQuery(1000, 100),
-    offset: z
-      .string()
-      .regex(/^\d{1,9}$/, 'must be a whole number')
-      .transform(Number)
-      .default(0),
+    offset: wholeNumber.default(0).meta({ type: 'integer', minimum: 0, default: 0 }),
     format: formatQuery,
   })
   .refine(({ offset, cursor }) => offset === 0 || cursor === undefined, {

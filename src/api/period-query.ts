@@ -41,7 +41,7 @@ const edge = z
   .optional()
   .meta({
     description: 'A day in the time zone, or a moment with its offset, of ISO 8601',
-    examples: ['2026-10-01', '2026-10-01T08:00:00Z'],
+    examples: ['2026-10-01', '2026-10-15T08:00:00Z', '2026-11-01'],
   })
 
 /** The query of every report over a period. */

@@ -27,7 +27,8 @@ const PricingQuery = z.object({
     .string()
     .regex(/^\d{1,9}$/, 'is no cursor of this list')
     .transform(Number)
-    .optional(),
+    .optional()
+    .meta({ description: 'The next_cursor of the page before', examples: ['100'] }),
 })
 
 /** What to do about calls that were recorded under another price: nothing happens to them by itself. */

@@ -28,6 +28,7 @@ const scope = z
   .string()
   .max(100)
   .regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope, without spaces, quotes or backslashes')
+  .meta({ examples: ['mcp:tools'] })
 
 const TokenBody = z.strictObject({
   name: label.max(MAX_NAME),

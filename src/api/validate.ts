@@ -46,15 +46,21 @@ export function readBy<Schema extends z.ZodType>(schema: Schema, reader: z.ZodTy
 }
 export const readerOf = (schema: object): z.ZodType | undefined => readers.get(schema)
 
-/** A whole number from 1 to `max`, as an address writes it. */
+/** A whole number, as an address writes it. */
+export const wholeNumber = z
+  .string()
+  .regex(/^\d{1,9}$/, 'must be a whole number')
+  .transform(Number)
+
+/** One from 1 to `max`. */
 export const countQuery = (max: number, fallback: number) =>
-  z
-    .string()
-    .regex(/^\d{1,9}$/, 'must be a whole number')
-    .transform(Number)
+  wholeNumber
     .pipe(z.number().min(1).max(max))
     .default(fallback)
     .meta({ type: 'integer', minimum: 1, maximum: max, default: fallback })
+
+/** What a cursor looks like. */
+const CURSOR = cursorOf({ micros: '1796083200000000', id: '0195e0c0-0000-7000-8000-000000000000' })
 
 /** The query of every list: how many, and from where. `cursor` arrives as the position that it names. */
 export const pageQuery = (maxLimit: number, defaultLimit: number) => ({
@@ -68,7 +74,7 @@ export const pageQuery = (maxLimit: number, defaultLimit: number) => ({
       return z.NEVER
     })
     .optional()
-    .meta({ description: 'The next_cursor of the page before' }),
+    .meta({ description: 'The next_cursor of the page before', examples: [CURSOR] }),
 })
 
 /** The cursor of the next page, left out on the last. */

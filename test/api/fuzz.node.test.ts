@@ -5,7 +5,7 @@ import { openApi } from '../../src/api/openapi.ts'
 import { refusalsOf, type Route } from '../../src/api/route.ts'
 import { ROUTES } from '../../src/api/routes.ts'
 import { patience, tries } from '../support/deep.ts'
-import { fromSchema, HOSTILE, type Schema } from '../support/from-schema.ts'
+import { fromSchema, HOSTILE, type Mood, type Schema } from '../support/from-schema.ts'
 import { type Asker, inReach, leaksIn, makeWorld, type World } from './leak-world.ts'
 import { useApi, userId, userToken } from './support.ts'
 
@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterEach(() => void vi.restoreAllMocks())
 
 interface Operation {
-  parameters?: { name: string; in: string; schema: Schema }[]
+  parameters?: { name: string; in: string; required?: boolean; schema: Schema }[]
   requestBody?: { content: Record<string, { schema: Schema }> }
 }
 const { paths } = openApi(ROUTES) as { paths: Record<string, Record<string, Operation>> }
@@ -59,48 +59,58 @@ const headers = fc.record(
   { requiredKeys: [] },
 )
 
-function sentTo(route: Route): fc.Arbitrary<Sent> {
-  const { parameters = [], requestBody } = operationOf(route)
-  const asked = parameters
-    .filter((parameter) => parameter.in === 'query')
-    .map(({ name, schema }) =>
-      fc.oneof(
-        { weight: 2, arbitrary: fc.constant([]) },
-        { weight: 3, arbitrary: fromSchema(schema).map((value) => [[name, value] as [string, unknown]]) },
-      ),
-    )
-  const schema = requestBody?.content['application/json']?.schema
-  const body =
-    schema === undefined
-      ? fc.constantFrom(undefined, '{}')
-      : fc.oneof(
-          { weight: 10, arbitrary: fromSchema(schema).map((value) => JSON.stringify(value)) },
-          {
-            weight: 1,
-            arbitrary: fc.constantFrom(
-              '',
-              '{',
-              '[]',
-              'null',
-              '"x"',
-              '{"__proto__":{"a":1}}',
-              '\0',
-              undefined,
-            ),
-          },
-        )
-  return fc.record({
-    // Two more than there are: nobody, and somebody whose token is no good.
-    asker: fc.nat({ max: 6 }),
-    id: idOf,
-    query: fc.tuple(...asked).map((entries) => entries.flat()),
-    body,
-    headers: fc.oneof(
-      { weight: 3, arbitrary: fc.constant({ 'content-type': 'application/json' }) },
-      { weight: 1, arbitrary: headers },
-    ),
-  })
+/** People of the world, by names that are put in place of what a schema takes for an id or a subject. */
+const SOMEBODY = ['@alice', '@carl', '@mia'] as const
+const withPeople = (sent: string): string =>
+  sent.replace(
+    /(?:@|%40)(alice|carl|mia)/g,
+    (_, name: 'alice' | 'carl' | 'mia') => world.people[name].marks.id,
+  )
+
+/** A value of a parameter or a field; who is asked about is somebody. */
+const valueFor = (name: string, schema: Schema, mood: Mood): fc.Arbitrary<unknown> =>
+  name === 'user_id'
+    ? fc.oneof(fc.constantFrom(...SOMEBODY), fromSchema(schema, mood))
+    : fromSchema(schema, mood)
+
+function queryOf({ parameters = [] }: Operation, mood: Mood): fc.Arbitrary<[string, unknown][]> {
+  const asked = parameters.filter((parameter) => parameter.in === 'query')
+  const values = asked.map(({ name, schema }) => [name, valueFor(name, schema, mood)] as const)
+  const requiredKeys = mood === 'tame' ? asked.flatMap(({ name, required }) => (required ? [name] : [])) : []
+  return fc
+    .record<Record<string, unknown>>(Object.fromEntries(values), { requiredKeys })
+    .map((query) => Object.entries(query))
 }
+
+function bodyOf({ requestBody }: Operation, mood: Mood): fc.Arbitrary<string | undefined> {
+  const schema = requestBody?.content['application/json']?.schema
+  if (schema === undefined) return fc.constantFrom(undefined, '{}')
+  const written = fromSchema(schema, mood).map((value) => JSON.stringify(value))
+  if (mood === 'tame') return written
+  return fc.oneof(
+    { weight: 10, arbitrary: written },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom('', '{', '[]', 'null', '"x"', '{"__proto__":{"a":1}}', '\0', undefined),
+    },
+  )
+}
+
+const sentIn = (operation: Operation, mood: Mood): fc.Arbitrary<Sent> =>
+  fc.record({
+    // Two more than there are: nobody, and somebody whose token is no good.
+    asker: fc.nat({ max: mood === 'tame' ? 4 : 6 }),
+    id: mood === 'tame' ? idOf.filter(({ kind }) => kind !== 'raw') : idOf,
+    query: queryOf(operation, mood),
+    body: bodyOf(operation, mood),
+    headers:
+      mood === 'tame'
+        ? fc.constant<Record<string, string>>({ 'content-type': 'application/json' })
+        : (headers as fc.Arbitrary<Record<string, string>>),
+  })
+
+const sentTo = (route: Route): fc.Arbitrary<Sent> =>
+  fc.oneof(sentIn(operationOf(route), 'tame'), sentIn(operationOf(route), 'wild'))
 
 const written = (value: unknown): string =>
   (typeof value === 'string' ? value : JSON.stringify(value)).toWellFormed()
@@ -127,11 +137,11 @@ async function send(route: Route, sent: Sent): Promise<void> {
   const asker = world.askers[sent.asker]
   const token = asker?.token ?? (sent.asker === 6 ? 'no.good.token' : undefined)
   const { method } = route
-  const address = addressOf(route, sent, asker)
+  const address = withPeople(addressOf(route, sent, asker))
   const response = await api.app.request(address, {
     method,
     headers: { ...sent.headers, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) },
-    ...(method === 'GET' || sent.body === undefined ? {} : { body: sent.body }),
+    ...(method === 'GET' || sent.body === undefined ? {} : { body: withPeople(sent.body) }),
   })
   const text = await response.text()
   const note = `${asker?.role ?? 'nobody'} ${method} ${address}: ${response.status} ${text.slice(0, 300)}`

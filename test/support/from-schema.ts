@@ -9,8 +9,8 @@ export interface Schema {
   oneOf?: Schema[]
   format?: string
   examples?: unknown[]
+  default?: unknown
   minimum?: number
-  exclusiveMinimum?: number
   maximum?: number
   minLength?: number
   maxLength?: number
@@ -62,60 +62,62 @@ export const HOSTILE = [
   'Pacific/Apia',
 ]
 
-const hostile = fc.oneof(fc.constantFrom<unknown>(...HOSTILE), fc.string({ unit: 'binary', maxLength: 40 }))
+const moments = fc.date({ min: new Date(0), max: new Date('2100-01-01'), noInvalidDate: true })
 
-function text({ format, examples = [], minLength = 0, maxLength = 40 }: Schema): fc.Arbitrary<unknown> {
+function text({ format, examples = [], default: left, minLength = 0, maxLength = 40 }: Schema) {
   if (format === 'uuid') return fc.uuid()
-  const moments = fc.date({ min: new Date(0), max: new Date('2100-01-01'), noInvalidDate: true })
   if (format === 'date') return moments.map((at) => at.toISOString().slice(0, 10))
   if (format === 'date-time') return moments.map((at) => at.toISOString())
   const free = fc.string({ unit: 'grapheme', minLength, maxLength: Math.min(maxLength, 40) })
-  return examples.length === 0 ? free : fc.oneof(fc.constantFrom(...examples), free)
+  const known = [...examples, ...(left === undefined ? [] : [left])]
+  return known.length === 0 ? free : fc.constantFrom(...known)
 }
 
-function plain(schema: Schema): fc.Arbitrary<unknown> {
-  const { type, minimum = -1000, exclusiveMinimum = minimum, maximum = 1_000_000 } = schema
+/** Whether to mix in what has no business there. */
+export type Mood = 'tame' | 'wild'
+
+function valueOf(schema: Schema, mood: Mood): fc.Arbitrary<unknown> {
+  const { type, minimum = 0, maximum = 1_000_000 } = schema
   if ('const' in schema) return fc.constant(schema.const)
   if (schema.enum !== undefined) return fc.constantFrom(...schema.enum)
   const choices = schema.anyOf ?? schema.oneOf
-  if (choices !== undefined) return fc.oneof(...choices.map(plain))
-  if (Array.isArray(type)) return fc.oneof(...type.map((one) => plain({ ...schema, type: one })))
+  if (choices !== undefined) return fc.oneof(...choices.map((one) => fromSchema(one, mood)))
+  if (Array.isArray(type)) return fc.oneof(...type.map((one) => valueOf({ ...schema, type: one }, mood)))
+  const whole = fc.integer({ min: minimum, max: Math.min(maximum, 2_147_483_647) })
   switch (type ?? 'anything') {
     case 'string':
       return text(schema)
     case 'integer':
-      return fc.integer({ min: minimum, max: Math.min(maximum, 2_147_483_647) })
+      return whole
     case 'number':
-      return fc.double({ min: exclusiveMinimum, max: maximum, noNaN: true })
+      return fc.oneof(whole, fc.double({ min: minimum, max: maximum, noNaN: true }))
     case 'boolean':
       return fc.boolean()
     case 'null':
       return fc.constant(null)
     case 'array':
-      return fc.array(plain(schema.items ?? {}), { maxLength: Math.min(schema.maxItems ?? 3, 3) })
+      return fc.array(fromSchema(schema.items ?? {}, mood), { maxLength: Math.min(schema.maxItems ?? 3, 3) })
     case 'object':
-      return objectOf(schema)
+      return objectOf(schema, mood)
     default:
       return fc.jsonValue({ maxDepth: 3 })
   }
 }
 
-function objectOf({ properties = {}, required = [] }: Schema): fc.Arbitrary<unknown> {
-  const fields = Object.entries(properties).map(([name, schema]) => {
-    const value = fc.oneof({ weight: 12, arbitrary: plain(schema) }, { weight: 1, arbitrary: hostile })
-    const weight = required.includes(name) ? 20 : 1
-    return fc.oneof(
-      { weight, arbitrary: value.map((one) => [[name, one]]) },
-      { weight: 1, arbitrary: fc.constant([]) },
-    )
-  })
-  return fc.tuple(...fields).map((entries) => Object.fromEntries(entries.flat() as [string, unknown][]))
+function objectOf({ properties = {}, required = [] }: Schema, mood: Mood): fc.Arbitrary<unknown> {
+  const names = Object.keys(properties)
+  const fields = Object.entries(properties).map(([name, one]) => [name, fromSchema(one, mood)] as const)
+  const needed = mood === 'tame' ? names.filter((name) => required.includes(name)) : []
+  return fc.record(Object.fromEntries(fields), { requiredKeys: needed, noNullPrototype: true })
 }
 
-/** Values as a schema has them, mostly: now and then what has no business there. */
-export const fromSchema = (schema: Schema): fc.Arbitrary<unknown> =>
-  fc.oneof(
-    { weight: 12, arbitrary: plain(schema) },
-    { weight: 1, arbitrary: hostile },
-    { weight: 1, arbitrary: fc.jsonValue({ maxDepth: 4 }) },
-  )
+/** Values as a schema has them; of wild ones some as no schema has them. */
+export const fromSchema = (schema: Schema, mood: Mood): fc.Arbitrary<unknown> =>
+  mood === 'tame'
+    ? valueOf(schema, mood)
+    : fc.oneof(
+        { weight: 8, arbitrary: valueOf(schema, mood) },
+        { weight: 1, arbitrary: fc.constantFrom<unknown>(...HOSTILE) },
+        { weight: 1, arbitrary: fc.string({ unit: 'binary', maxLength: 40 }) },
+        { weight: 1, arbitrary: fc.jsonValue({ maxDepth: 4 }) },
+      )
