@@ -49,7 +49,8 @@ export async function* inBatches<Row extends object>(
         await sql`select set_config('cursor_tuple_fraction', '1', true)`
         await sql`declare report no scroll cursor for ${query(sql, caller)}`
         for (;;) {
-          const rows = await sql<Row[]>`fetch ${sql.unsafe(`${ROWS_AT_ONCE}`)} from report`
+          // Not prepared: a connection would keep the columns of whichever report came first.
+          const rows = await sql.unsafe<Row[]>(`fetch ${ROWS_AT_ONCE} from report`)
           // The last is read when nothing is held any more.
           if (rows.length < ROWS_AT_ONCE) return rows
           await within(writer.write(rows), patienceMs)

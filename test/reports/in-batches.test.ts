@@ -21,6 +21,7 @@ const read: ReportReader = (report) =>
 
 const numbers = (last: number) => (sql: Queryable) =>
   sql<{ n: number }[]>`select n from generate_series(1, ${last}::integer) as n order by n`
+const words = (sql: Queryable) => sql<{ a: string; b: string }[]>`select 'x' as a, 'y' as b`
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 it.each([0, 1, 499, 500, 501, 1203])('gives each of %d rows once, in their order', async (last) => {
@@ -32,6 +33,11 @@ it.each([0, 1, 499, 500, 501, 1203])('gives each of %d rows once, in their order
   }
   expect(found).toEqual(Array.from({ length: last }, (_, place) => place + 1))
   expect(Math.max(...sizes)).toBeLessThanOrEqual(500)
+})
+
+it('reads one report after another on the same connection, whatever their columns', async () => {
+  for await (const rows of inBatches(read, numbers(1))) expect([...rows]).toEqual([{ n: 1 }])
+  for await (const rows of inBatches(read, words)) expect([...rows]).toEqual([{ a: 'x', b: 'y' }])
 })
 
 it('holds nothing any more while the last batch is read', async () => {
