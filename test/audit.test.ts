@@ -87,7 +87,12 @@ describe('what an administrator does is on record', () => {
         details: { ...set, created: true, amount: '12.5' },
       },
       { actor: 'cli', action: 'quota.set', target, details: { ...set, created: false, amount: '20' } },
-      { actor: 'service', action: 'quota.removed', target, details: {} },
+      {
+        actor: 'service',
+        action: 'quota.removed',
+        target,
+        details: { kind: 'budget', scope: 'each_user', subject: null, metric: 'cost', amount: '20' },
+      },
     ])
   })
 

@@ -3,6 +3,7 @@ import type { Refusal } from '../errors.ts'
 import type { Claims } from '../variables.ts'
 import { createJwks, isWeak } from './jwks.ts'
 import { audiencesOf, tokenFaults, type JwtOptions, type TokenVerifier } from './token-options.ts'
+import { MOMENTS_END } from './verdict.ts'
 import { AuthUnavailableError, fromJose, InvalidTokenError } from './token-errors.ts'
 
 /** How far the clocks of issuer and server may lie apart. */
@@ -132,7 +133,10 @@ export async function judgeToken(
     return invalid('The token is not valid.')
   }
   if (claims === null) return invalid('The token is not valid.')
-  const { exp } = claims
+  const { exp, iat } = claims
+  // It would outlive every cut-off. What no moment is, such as milliseconds, is read as none.
+  if (typeof iat === 'number' && iat < MOMENTS_END && iat > now.getTime() / 1000 + CLOCK_SKEW_SECONDS)
+    return invalid('The token was issued in the future.')
   if (exp === undefined) return { ok: true, claims }
   if (typeof exp !== 'number') return invalid('The expiry of the token is not a number.')
   return exp + CLOCK_SKEW_SECONDS > Math.floor(now.getTime() / 1000)

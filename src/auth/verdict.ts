@@ -26,10 +26,12 @@ export const freezeDeep = <T>(value: T): T => {
   return value
 }
 
+/** Beyond the year 9999 a NumericDate is none that a token was issued at: milliseconds, most likely. */
+export const MOMENTS_END = 253_402_300_800
+
 /** The moment of a NumericDate (RFC 7519 section 2), if a Date can hold it. */
 const momentOf = (seconds: unknown): number | null =>
-  // Beyond the year 9999 a moment is none that a token was issued at: milliseconds, most likely.
-  typeof seconds === 'number' && seconds >= 0 && seconds < 253_402_300_800 ? seconds * 1000 : null
+  typeof seconds === 'number' && seconds >= 0 && seconds < MOMENTS_END ? seconds * 1000 : null
 
 /** What verified claims mean; null where they name nobody. */
 export async function verdictOf(claims: Claims, paths: ClaimPaths): Promise<Verdict | null> {

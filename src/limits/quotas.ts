@@ -121,9 +121,17 @@ function detailsOf(quota: QuotaDefinition, created: boolean): AuditDetails {
  */
 export async function removeQuota(sql: Sql, quotaId: string, by: Actor): Promise<boolean> {
   return await inTransaction(sql, async (tx) => {
+    const [quota] = await tx<[AuditDetails?]>`
+      select quota.kind, quota.scope, quota.subject, quota.metric, trim_scale(quota.amount) as amount
+      from archon_mcp_quotas as quota
+      where quota.quota_id = ${quotaId}`
     const [row] = await tx<[{ removed: boolean }]>`select archon_mcp_remove_quota(${quotaId}) as removed`
     if (row.removed)
-      await recordAudit(tx, by, { action: 'quota.removed', target: { kind: 'quota', id: quotaId } })
+      await recordAudit(tx, by, {
+        action: 'quota.removed',
+        target: { kind: 'quota', id: quotaId },
+        details: { ...quota },
+      })
     return row.removed
   })
 }

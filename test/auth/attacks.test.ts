@@ -394,6 +394,10 @@ refuses('claims of the wrong kind', [
     'exp beyond numbers',
     () => forged({ alg: 'HS256' }, JSON.stringify(CLAIMS).replace(/"exp":\d+/, '"exp":-1e999')),
   ],
+  ...[61, 3600, 1e9].map((seconds): Attack => [
+    `iat ${seconds} s ahead`,
+    () => forged({ alg: 'HS256' }, { ...CLAIMS, iat: NOW_SECONDS + seconds }),
+  ]),
   ...([['x'], {}, 1, null] as unknown[]).map((iss): Attack => [
     `iss ${JSON.stringify(iss)}`,
     () => forged({ alg: 'HS256' }, { ...CLAIMS, iss: iss ?? [ISSUER, ISSUER] }),
