@@ -8,6 +8,7 @@ export default defineConfig({
     // A busy machine is no failure.
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    expect: { poll: { timeout: 10_000 } },
     isolate: false,
     // Much of the time is spent waiting for Postgres and for processes: the default leaves one of two cores idle.
     maxWorkers: 3,
