@@ -1,4 +1,5 @@
 import type { Queryable } from '../db/client.ts'
+import { reportedClientType } from './client-types.ts'
 import { periodLine } from './cost-csv.ts'
 import { type CsvCell, csvRow } from './csv.ts'
 import {
@@ -91,8 +92,14 @@ export async function* logLines(
   filter: LogsFilter,
   period?: Period,
 ): AsyncGenerator<string> {
+  // As the row has it: an object for each of a million is what a server would hold.
   const line = (row: Partial<Record<string, CsvCell>>): string =>
-    csvRow(CSV_COLUMNS.map((column) => row[column] ?? null))
+    csvRow(
+      CSV_COLUMNS.map((column) => {
+        const cell = row[column] ?? null
+        return column === 'client_type' && typeof cell === 'string' ? reportedClientType(cell) : cell
+      }),
+    )
   const [{ now }] = await read((sql) => sql<[{ now: Date }]>`select now()`)
   const bounded = { ...filter, period: period ?? { start: ALWAYS, end: now } }
   yield csvRow(CSV_COLUMNS)
@@ -104,7 +111,7 @@ export async function* logLines(
       pageOfCalls(sql, wantedBy(sql, caller, bounded), page),
     )
     const { rows, next } = cutPage(found, CSV_PAGE)
-    for (const row of rows) yield line({ ...callOf(row) })
+    for (const row of rows) yield line(row as CallRow & Partial<Record<string, CsvCell>>)
     calls += rows.length
     after = next
   } while (after !== null)

@@ -21,7 +21,7 @@ import { callerNamed, callOf, derived, requestBy, success } from '../support/led
 // the rows one by one with BigInt and Intl, held against what SQL says.
 
 const SEED = process.env['SEED'] === undefined ? { seed: 20_261_001 } : { seed: Number(process.env['SEED']) }
-const RUNS = Number(process.env['RUNS'] ?? 6)
+const RUNS = Number(process.env['RUNS'] ?? (process.env['DEEP'] === undefined ? 6 : 100))
 
 const ZONES = [
   'UTC',
