@@ -5,6 +5,7 @@ import { createAuthenticator } from '../auth/authenticator.ts'
 import { errorCode } from '../db/client.ts'
 import { DatabaseUnavailableError, isOutage } from '../db/outage.ts'
 import type { Refusal } from '../errors.ts'
+import { requestIdOf } from '../request-id.ts'
 import { type Claims, setUser } from '../variables.ts'
 import type { DashboardEnv, DashboardOptions } from './env.ts'
 import { type Message, messagePage } from './pages/message.ts'
@@ -129,7 +130,7 @@ export function failed(error: Error, c: Context): Response {
       text: 'The database does not know this time zone. Choose another one, such as that of a city near you.',
     })
   }
-  const requestId = crypto.randomUUID()
+  const requestId = requestIdOf(c)
   // Neither query nor body; of a database error not the details, which quote rows.
   console.error(
     `mcp-user-context: ${c.req.method} ${c.req.path} failed (request_id ${requestId}): ${error.stack ?? error.message}`,
