@@ -144,6 +144,18 @@ describe.each(Object.entries(TABLES))('%s', (table, { rule, user, department, ho
   })
 })
 
+it.each(['archon_mcp_users', 'archon_mcp_sessions', 'archon_mcp_requests', 'archon_mcp_user_days'])(
+  'the rule of %s is asked once for a query, and its body stands in place of a call for each row',
+  async (table) => {
+    const plan = await people.as('Mona', (tx) =>
+      tx.unsafe<{ 'QUERY PLAN': string }[]>(`explain (costs off) select from ${table}`),
+    )
+    const text = plan.map((line) => line['QUERY PLAN']).join('\n')
+    expect(text).toContain('InitPlan')
+    expect(text).not.toMatch(/SubPlan|archon_mcp_sees|archon_mcp_caller/)
+  },
+)
+
 describe('every function', () => {
   /** What reports and an exposed API may call. */
   const CALLABLE = `
