@@ -37,7 +37,7 @@ export interface ActivityFilter extends SessionsFilter {
   clientType?: ReportedClientType | undefined
 }
 
-/** Of MCP, sessions, with what is needed to go on from the last of a page. */
+/** Of MCP, its sessions. */
 const sessions = (sql: Queryable, caller: ReportCaller, filter: ActivityFilter) => sql`
   ${sessionsWithLife(sql)}
   where ${isWanted(sql, caller, filter)}
@@ -51,7 +51,7 @@ const sessions = (sql: Queryable, caller: ReportCaller, filter: ActivityFilter) 
 const API_LIVES = '60 minutes'
 const API_IDLE = '5 minutes'
 
-const API_HEIGHT: Record<StatusFilter, string> = {
+const API_STATUS: Record<StatusFilter, string> = {
   all: 'true',
   live: `caller.last_activity >= now() - interval '${API_LIVES}'`,
   active: `caller.last_activity >= now() - interval '${API_IDLE}'`,
@@ -74,7 +74,7 @@ const callers = (sql: Queryable, caller: ReportCaller, { status, userId, departm
     group by call.user_id
   ) as caller
   left join archon_mcp_users as known on known.user_id = caller.user_id
-  where ${sql.unsafe(API_HEIGHT[status])}
+  where ${sql.unsafe(API_STATUS[status])}
     ${department === undefined ? sql`` : sql`and ${departmentOf(sql)} = ${department}`}`
 
 function pageOfSessions(sql: Queryable, caller: ReportCaller, filter: ActivityFilter, page: PageRequest) {
