@@ -552,6 +552,19 @@ as $$
     -- A roll-up does not have every figure.
     group by row.rollup, row.user_id, row.session_id, row.day, row.quarter, row.department, row.client_type, row.tool,
              row.model, row.bucket
+    -- Here, so that words are made of those few alone that differ.
+    having (
+      coalesce(sum(row.sign * row.calls), 0), coalesce(sum(row.sign * row.success), 0),
+      coalesce(sum(row.sign * row.timeouts), 0), coalesce(sum(row.sign * row.prompt_tokens), 0),
+      coalesce(sum(row.sign * row.completion_tokens), 0), coalesce(sum(row.sign * row.cost), 0),
+      coalesce(sum(row.sign * row.success_prompt_tokens), 0),
+      coalesce(sum(row.sign * row.success_completion_tokens), 0), coalesce(sum(row.sign * row.success_cost), 0),
+      coalesce(sum(row.sign * row.unpriced_calls), 0), coalesce(sum(row.sign * row.estimated_calls), 0),
+      coalesce(sum(row.sign * row.duration_ms), 0), coalesce(sum(row.sign * row.timed_calls), 0),
+      coalesce(sum(row.sign * row.model_calls), 0), coalesce(sum(row.sign * row.model_success), 0),
+      coalesce(sum(row.sign * row.model_unpriced_calls), 0), coalesce(sum(row.sign * row.cached_tokens), 0),
+      coalesce(sum(row.sign * row.reasoning_tokens), 0)
+    ) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     union all
     -- A user's total in a department is the sum of their days there, also of those whose calls are gone.
     select 'user_totals', jsonb_build_object('user_id', row.user_id, 'department', row.department),
@@ -572,8 +585,11 @@ as $$
       where day.user_id is not null
     ) as row
     group by row.user_id, row.department
+    having (
+      sum(row.sign * row.calls), sum(row.sign * row.prompt_tokens), sum(row.sign * row.completion_tokens),
+      sum(row.sign * row.cost)
+    ) <> (0, 0, 0, 0)
   ) as found
-  where found.beyond is not null
 $$;
 
 -- When users called first and last, from the calls; of those that are gone because they were old, the totals are all
