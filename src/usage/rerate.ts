@@ -1,9 +1,12 @@
 import { type Actor, recordAudit } from '../audit.ts'
 import { pgArray, type Sql } from '../db/client.ts'
+import { patiently } from '../db/outage.ts'
 import { inTransaction } from '../db/transaction.ts'
 
 /** Calls of one step. The budgets that it moves are locked meanwhile, for some tens of milliseconds. */
 const CALLS_AT_ONCE = 500
+/** What one of them may take, with its attempts. */
+const STEP_MS = 120_000
 
 /** Which calls to price anew. */
 export interface RerateRequest {
@@ -61,10 +64,15 @@ export async function rerate(sql: Sql, { from, to, models }: RerateRequest, by: 
     return { id }
   })
   for (;;) {
-    const [step] = await sql<[Row]>`
+    // A step that met another writer's rows in their order (a deadlock) has done nothing, and is done again.
+    const [step] = await patiently(
+      () => sql<[Row]>`
       select rerated_at, from_at, to_at, to_json(models) as models, calls, trim_scale(cost_before) as cost_before,
              trim_scale(cost_after) as cost_after, by, finished_at is not null as finished
-      from archon_mcp_rerate_step(${begun.id}, ${CALLS_AT_ONCE})`
+      from archon_mcp_rerate_step(${begun.id}, ${CALLS_AT_ONCE})`,
+      Date.now() + STEP_MS,
+      STEP_MS,
+    )
     if (!step.finished) continue
     return {
       rerate_id: begun.id,

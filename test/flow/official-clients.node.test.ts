@@ -90,7 +90,7 @@ describe('the official clients', () => {
   it.each(clients)('$name lists the tools and is known by name', async ({ name, era, connect }) => {
     const client = await connect(url(), await token(name))
     const { tools } = await client.listTools()
-    expect(tools.map((tool) => tool.name)).toEqual(['whoami', 'echo', 'slow', 'fail'])
+    expect(tools.map((tool) => tool.name)).toEqual(['whoami', 'echo', 'slow', 'fail', 'secret'])
     const answer = (await client.callTool({ name: 'whoami', arguments: {} })) as {
       content: [{ text: string }]
     }

@@ -1,16 +1,11 @@
-// The smallest Worker with the kit in front of a handler: what the middleware alone weighs.
-import { connect as connectSocket } from 'node:net'
+// The smallest Worker with the kit in front of a handler, written as its users write one: what the middleware weighs.
 import { Hono } from 'hono'
-import { connect, type Sql } from '../../src/db/client.ts'
+import postgres from 'postgres'
 import { mcpMetadata, mcpUserContext } from '../../src/index.ts'
 
 const resource = 'https://mcp.example.com/mcp'
-const sql = (): Sql =>
-  connect('postgres://app@db.hyperdrive.local/db', {
-    socket: ({ host, port }) => connectSocket(port[0] ?? 5432, host[0]),
-  })
 const options = {
-  sql,
+  sql: () => postgres('postgres://app@db.hyperdrive.local/db', { max: 5, fetch_types: false }),
   tokens: { jwksUrl: 'https://id.example.com/jwks', issuer: 'https://id.example.com', audience: resource },
   resource,
 }
