@@ -21,6 +21,8 @@ const PAGES = [
   '/costs?group=model&period=year',
   '/users',
   '/limits',
+  '/limits/new',
+  '/limits/new?kind=rate',
   '/prices',
   '/log',
   '/tokens',
@@ -131,6 +133,37 @@ describe('clients', () => {
     const page = await stage.pageOf('manager')
     await page.goto(`${stage.origin}/dashboard/clients/${session}`)
     expect(await page.getByRole('link', { name: 'Disconnect…' }).count()).toBe(0)
+  })
+})
+
+describe('limits', () => {
+  it('are set by a form, refuse the next call, show it, and let calls pass again once they are changed', async () => {
+    const session = await stage.work('member', 'Kiro', 0)
+    const page = await stage.pageOf('admin')
+    await page.getByRole('link', { name: 'Limits', exact: true }).click()
+    await page.getByRole('link', { name: 'New budget' }).click()
+    await page.getByLabel('Whom it holds').selectOption('Each user')
+    await page.getByLabel('What is counted').selectOption('Calls')
+    await page.getByLabel('How much').fill('1')
+    await page.getByLabel('For these tools alone').fill('echo')
+    await page.getByLabel('Mode', { exact: true }).selectOption('enforce')
+    // What the user called before counts in this month's window.
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByRole('heading', { name: 'Each user: 1 call a month' }).waitFor()
+    await stage.call('member', session)
+    expect(await stage.call('member', session)).toBe(429)
+    await page.reload()
+    expect(await page.locator('main').innerText()).toContain(USERS.member)
+
+    await page.getByRole('link', { name: 'Change' }).click()
+    expect(await violationsOf(page)).toEqual([])
+    await page.getByLabel('How much').fill('1000')
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByRole('heading', { name: 'Each user: 1,000 calls a month' }).waitFor()
+    await expect.poll(() => stage.call('member', session)).toBe(200)
+    await page.getByRole('link', { name: 'Remove…' }).click()
+    await page.getByRole('button', { name: 'Remove' }).click()
+    expect(await page.locator('main').innerText()).not.toContain('1,000 calls')
   })
 })
 

@@ -22,11 +22,10 @@ const WINDOWS: Record<McpBudget['window'], string> = {
   month: 'a month',
   total: 'in all',
 }
-const METRICS: Record<McpBudget['metric'], string> = {
-  requests: 'calls',
-  tokens: 'tokens',
-  cost: '',
-  unpriced: 'calls without a price',
+const METRICS: Record<Exclude<McpBudget['metric'], 'cost'>, readonly [one: string, more: string]> = {
+  requests: ['call', 'calls'],
+  tokens: ['token', 'tokens'],
+  unpriced: ['call without a price', 'calls without a price'],
 }
 const MODES = {
   observe: badge('quiet', 'Observes'),
@@ -40,7 +39,9 @@ export const scopeOf = ({ scope, subject }: McpQuota, names: ReadonlyMap<string,
 
 /** An amount of a metric, as text. */
 export const amountOf = (metric: McpBudget['metric'], amount: Amount): string =>
-  metric === 'cost' ? usd(amount) : `${count(Number(amount))} ${METRICS[metric]}`
+  metric === 'cost'
+    ? usd(amount)
+    : `${count(Number(amount))} ${METRICS[metric][Number(amount) === 1 ? 0 : 1]}`
 
 /** An amount of a metric, with the exact one for whoever asks. */
 export const amountCell = (metric: McpBudget['metric'], amount: Amount): Part =>
@@ -50,7 +51,7 @@ export const amountCell = (metric: McpBudget['metric'], amount: Amount): Part =>
 export function allowanceOf(quota: McpQuota): string {
   if (quota.kind === 'rate') {
     const burst = quota.burst === quota.limit ? '' : `, ${count(quota.burst)} at once`
-    return `${count(quota.limit)} calls in ${count(quota.window_seconds)} s${burst}`
+    return `${amountOf('requests', quota.limit)} in ${count(quota.window_seconds)} s${burst}`
   }
   return `${amountOf(quota.metric, quota.limit)} ${WINDOWS[quota.window]}`
 }
