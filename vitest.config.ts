@@ -10,8 +10,8 @@ export default defineConfig({
     hookTimeout: 30_000,
     expect: { poll: { timeout: 10_000 } },
     isolate: false,
-    // Much of the time is spent waiting for Postgres and for processes: the default leaves one of two cores idle.
-    maxWorkers: 3,
+    // Much of the time is spent waiting for Postgres and for processes: with a worker a core they are idle.
+    maxWorkers: 4,
     globalSetup: ['./test/support/global-setup.ts'],
     projects: [
       {

@@ -1,12 +1,7 @@
 #!/usr/bin/env node
 import { tokenFaults } from './auth/token-options.ts'
-import { doctorCommand } from './cli-doctor.ts'
-import { eraseCommand, retentionCommand } from './cli-personal.ts'
-import { pricesCommand } from './cli-prices.ts'
-import { quotaCommand } from './cli-quota.ts'
 import { parse, refuseMore, say, UsageError, variable, withDatabase } from './cli-run.ts'
 import { ACCESS_TOKEN_COMMANDS } from './cli-token.ts'
-import { usersCommand } from './cli-users.ts'
 import { errorCode } from './db/client.ts'
 import { migrate, migrationStatus, printMigrations } from './db/migrate.ts'
 import { removeSampleData } from './trial/sample-data.ts'
@@ -140,16 +135,17 @@ async function sampleCommand([action, ...rest]: string[]): Promise<void> {
   return withDatabase(async (sql) => say(`Removed ${await removeSampleData(sql)} sample users`))
 }
 
+/** What only one command needs, schemas above all, is loaded for that one. */
 const COMMANDS: Record<string, (args: string[]) => Promise<void>> = {
   migrate: migrateCommand,
   token: tokenCommand,
-  quota: quotaCommand,
-  prices: pricesCommand,
-  users: usersCommand,
+  quota: async (args) => (await import('./cli-quota.ts')).quotaCommand(args),
+  prices: async (args) => (await import('./cli-prices.ts')).pricesCommand(args),
+  users: async (args) => (await import('./cli-users.ts')).usersCommand(args),
   sample: sampleCommand,
-  doctor: doctorCommand,
-  erase: eraseCommand,
-  retention: retentionCommand,
+  doctor: async (args) => (await import('./cli-doctor.ts')).doctorCommand(args),
+  erase: async (args) => (await import('./cli-personal.ts')).eraseCommand(args),
+  retention: async (args) => (await import('./cli-personal.ts')).retentionCommand(args),
 }
 
 async function main([command = '', ...args]: string[]): Promise<void> {

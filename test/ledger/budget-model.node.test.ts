@@ -65,7 +65,7 @@ interface ModelCall {
   expired: boolean
 }
 
-/** Of UTC, without an anchor: test/limits/windows.test.ts is about calendars. */
+/** Of UTC, without an anchor: test/limits/windows.node.test.ts is about calendars. */
 const windowAt = (window: QuotaWindow, at: number): { start: number; end: number } => {
   if (window === 'total') return { start: -Infinity, end: Infinity }
   if (window === 'month') {
