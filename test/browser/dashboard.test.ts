@@ -63,8 +63,9 @@ describe('costs', () => {
     await page.locator('select[name=user]').selectOption({ label: 'Omar Haddad' })
     await page.getByRole('button', { name: 'Show' }).click()
     expect(page.url()).toContain('group=tool')
+    await page.waitForURL(/user=/, { waitUntil: 'load' })
     await page.goBack()
-    expect(page.url()).toBe(address)
+    await page.waitForURL(address)
   })
 
   it.each(['user', 'department', 'tool', 'model', 'day'])(
@@ -174,7 +175,7 @@ describe('signing out', () => {
     await page.getByText('You are signed out.').waitFor()
     await page.goto(`${stage.origin}/dashboard/costs?group=tool`)
     await page.getByRole('button', { name: USERS.member }).click()
-    expect(page.url()).toBe(`${stage.origin}/dashboard/costs?group=tool`)
+    await page.waitForURL(`${stage.origin}/dashboard/costs?group=tool`)
   })
 })
 
