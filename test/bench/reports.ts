@@ -104,6 +104,8 @@ export async function reports(args: string[]): Promise<void> {
       calls: { type: 'string', default: '10000000' },
       sessions: { type: 'string', default: '1000000' },
       users: { type: 'string', default: '10000' },
+      // A folder that keeps the database, filled once.
+      keep: { type: 'string' },
     },
   })
   const history = {
@@ -111,17 +113,17 @@ export async function reports(args: string[]): Promise<void> {
     sessions: Number(values.sessions),
     calls: Number(values.calls),
   }
-  await using database = await startDatabase()
+  await using database = await startDatabase(values.keep)
   const { owner, postgres } = database
   await printMachine(owner)
-  const start = performance.now()
   const filler = connect(postgres.url, { max: 1 })
-  await removeSampleData(filler)
-  await fillHistory(filler, history)
-  console.log(
-    `${history.calls} calls in ${history.sessions} sessions of ${history.users} users, ` +
-      `written in ${Math.round((performance.now() - start) / 1000)} s`,
-  )
+  const [{ filled }] = await filler<[{ filled: boolean }]>`
+    select exists (select from archon_mcp_users where subject = 'user-0') as filled`
+  if (!filled) {
+    console.log(`${history.calls} calls in ${history.sessions} sessions of ${history.users} users:`)
+    await removeSampleData(filler)
+    await fillHistory(filler, history)
+  }
   const [sizes] = await filler<[{ calls: string; rollups: string }]>`
     select pg_size_pretty(pg_total_relation_size('archon_mcp_requests') + pg_total_relation_size('archon_mcp_usage')) as calls,
            pg_size_pretty(sum(pg_total_relation_size(name::regclass))) as rollups
