@@ -249,12 +249,39 @@ as $$
   end
 $$;
 
+-- Whether to take a whole day of UTC from a roll-up, and what lies outside of the period away again: where that is
+-- less than what lies inside, its calls are there, and none of them took a time, of which the roll-up knows buckets
+-- alone.
+create function archon_mcp_takes_whole(
+  p_rollup text, p_day timestamptz, p_outside_from timestamptz, p_outside_to timestamptz
+) returns boolean
+language sql
+stable
+as $$
+  select p_day >= (select complete_from from archon_mcp_watermark)::timestamp at time zone 'UTC'
+    and (
+      select coalesce(
+        2 * sum(quarter.calls) filter (
+          where quarter.quarter > p_outside_from - interval '15 minutes' and quarter.quarter < p_outside_to
+        ) <= sum(quarter.calls),
+        true
+      )
+      from archon_mcp_quarters as quarter
+      where quarter.quarter >= p_day and quarter.quarter < p_day + interval '24 hours'
+    )
+    and (p_rollup <> 'archon_mcp_duration_days' or not exists (
+      select from archon_mcp_requests as call
+      where call.timestamp >= p_outside_from and call.timestamp < p_outside_to and call.duration_ms is not null
+    ))
+$$;
+
 -- The calls of a period that have ended, summed up by any of the first nine columns of the answer; by none of them in
 -- one row. `tool` is the method of what is none, `quarter` a quarter of an hour, `ms` how long calls took. By model, a
 -- call counts in the row of each that it used, and without a model if it used none or its tool has a price of its own:
 -- tokens and costs add up, calls do not. Whole days of UTC (quarters of an hour, by those) come from a roll-up where one
--- knows what is asked, and what the period has beside them from the calls; `ms` of whole days is the mean of a bucket
--- that is sqrt(2) wide, where they have more than 100,000 calls.
+-- knows what is asked. Of a day in which the period begins or ends the part inside is added from the calls, or the part
+-- outside taken away from the whole day, whichever has fewer of them: of a period up to now that is none. `ms` of whole
+-- days is the mean of a bucket that is sqrt(2) wide, where they have more than 100,000 calls.
 create function archon_mcp_call_sums(
   p_by text[], p_from timestamptz, p_to timestamptz,
   -- Null for all.
@@ -263,6 +290,7 @@ create function archon_mcp_call_sums(
   p_unpriced boolean default false,
   -- For whom a program asks: role, id and department. Whoever else asks, asks for themselves.
   p_role text default null, p_viewer uuid default null, p_viewer_department text default null,
+  -- Without: calls, successes, tokens, costs, unpriced and estimated ones; the others are 0.
   p_whole boolean default true,
   -- Those alone that succeeded.
   p_succeeded boolean default false
@@ -270,8 +298,11 @@ create function archon_mcp_call_sums(
 language plpgsql
 stable
 security definer
--- A plan of its own for each question: of a cached one the planner knows neither period nor user.
+-- A plan of its own for each question: of a cached one the planner knows neither period nor user. Compiling one takes
+-- longer than running it, and groups of many users spill over what a session has by default.
 set plan_cache_mode = force_custom_plan
+set jit = off
+set work_mem = '32MB'
 as $$
 declare
   v_who archon_mcp_who := archon_mcp_caller();
@@ -280,24 +311,36 @@ declare
     'user_id', 'session_id', 'department', 'client_type', 'tool', 'tool_name', 'model', 'quarter', 'ms'
   ];
   v_types constant text[] := array['uuid', 'uuid', 'text', 'text', 'text', 'text', 'text', 'timestamptz', 'integer'];
-  -- The sums of rows that are sums already.
+  v_sums constant text[] := array[
+    'calls', 'success', 'timeouts', 'prompt_tokens', 'completion_tokens', 'cost', 'success_prompt_tokens',
+    'success_completion_tokens', 'success_cost', 'unpriced_calls', 'estimated_calls', 'duration_ms', 'timed_calls'
+  ];
+  v_wanted constant text[] := case when p_whole then v_sums else array[
+    'calls', 'success', 'prompt_tokens', 'completion_tokens', 'cost', 'unpriced_calls', 'estimated_calls'
+  ] end;
+  -- The sums of rows that are sums already, and those taken away.
   v_added constant text := (
     select string_agg(
-      format(case name when 'cost' then '%1$s as %2$s' when 'success_cost' then '%1$s as %2$s' else '%1$s::bigint as %2$s' end,
-        format('coalesce(sum(call.%I), 0)', name), name), ', ' order by place)
-    from unnest(array[
-      'calls', 'success', 'timeouts', 'prompt_tokens', 'completion_tokens', 'cost', 'success_prompt_tokens',
-      'success_completion_tokens', 'success_cost', 'unpriced_calls', 'estimated_calls', 'duration_ms', 'timed_calls'
-    ]) with ordinality as sum (name, place)
+      format(
+        case when name = any (v_wanted) then 'coalesce(sum(call.%1$I), 0)::%2$s as %1$I' else '0::%2$s as %1$I' end,
+        name, case when name like '%cost' then 'numeric' else 'bigint' end
+      ), ', ' order by place)
+    from unnest(v_sums) with ordinality as sum (name, place)
+  );
+  v_negated constant text := (
+    select string_agg(format('-call.%1$I as %1$I', name), ', ' order by place)
+             || ', null::timestamptz as first_at, null::timestamptz as last_at'
+    from unnest(v_sums) with ordinality as sum (name, place)
   );
   v_from constant timestamptz := coalesce(p_from, '-infinity');
-  v_to constant timestamptz := coalesce(p_to, 'infinity');
+  v_to constant timestamptz := greatest(coalesce(p_to, 'infinity'), v_from);
   v_kept text;
   v_groups text;
   v_rollup text;
   -- What the roll-up answers.
-  v_rolled_from timestamptz := v_to;
-  v_rolled_to timestamptz := v_to;
+  v_rolled_from timestamptz;
+  v_rolled_to timestamptz;
+  v_day timestamptz;
   v_beside text;
   -- The sums of calls, on both sides of the condition that says which.
   v_calls text;
@@ -336,6 +379,14 @@ begin
       v_rolled_from := case when v_from = '-infinity' then v_from
         else date_trunc('day', v_from + interval '1 day' - interval '1 microsecond', 'UTC') end;
       v_rolled_to := case when v_to = 'infinity' then v_to else date_trunc('day', v_to, 'UTC') end;
+      v_day := v_rolled_from - interval '24 hours';
+      if v_from < v_rolled_from and archon_mcp_takes_whole(v_rollup, v_day, v_day, v_from) then
+        v_rolled_from := v_day;
+      end if;
+      v_day := v_rolled_to;
+      if v_day < v_to and archon_mcp_takes_whole(v_rollup, v_day, v_to, v_day + interval '24 hours') then
+        v_rolled_to := v_day + interval '24 hours';
+      end if;
     end if;
     -- Of so few calls times are exact.
     if v_rollup = 'archon_mcp_duration_days' and (
@@ -347,7 +398,6 @@ begin
     end if;
     if v_rolled_from >= v_rolled_to then
       v_rollup := null;
-      v_rolled_from := v_to;
     elsif not v_who.everyone and v_rollup <> 'archon_mcp_user_days' then
       -- What a manager did outside of the department is theirs to see as well.
       v_beside := format(
@@ -359,24 +409,12 @@ begin
 
   v_calls := format(
     $sum$
-      select %1$s, coalesce(sum(call.calls), 0)::bigint as calls,
-             coalesce(sum(call.calls) filter (where call.success), 0)::bigint as success,
-             coalesce(sum(call.calls) filter (where call.status = 'timeout'), 0)::bigint as timeouts,
-             coalesce(sum(call.prompt_tokens), 0)::bigint as prompt_tokens,
-             coalesce(sum(call.completion_tokens), 0)::bigint as completion_tokens,
-             coalesce(sum(call.cost), 0) as cost,
-             coalesce(sum(call.prompt_tokens) filter (where call.success), 0)::bigint as success_prompt_tokens,
-             coalesce(sum(call.completion_tokens) filter (where call.success), 0)::bigint as success_completion_tokens,
-             coalesce(sum(call.cost) filter (where call.success), 0) as success_cost,
-             coalesce(sum(call.unpriced), 0)::bigint as unpriced_calls,
-             coalesce(sum(call.estimated::integer), 0)::bigint as estimated_calls,
-             coalesce(sum(call.ms), 0)::bigint as duration_ms,
-             count(call.ms) as timed_calls, min(call.at) as first_at, max(call.at) as last_at
+      select %1$s, %8$s, min(call.at) as first_at, max(call.at) as last_at
       from (
         select call.user_id, call.session_id, call.department::text, call.client_type::text,
                coalesce(nullif(call.tool_name, ''), call.method)::text as tool,
                call.tool_name::text, date_bin('15 minutes', call.timestamp, timestamptz 'epoch') as quarter, call.duration_ms as ms,
-               call.timestamp as at, call.status, call.status = 'success' as success, call.estimated,
+               call.timestamp as at, call.status = 'timeout' as timeout, call.status = 'success' as success, call.estimated,
                %2$s
         from archon_mcp_requests as call
         %3$s
@@ -426,20 +464,56 @@ begin
       'and call.session_id = ' || quote_literal(p_session_id),
       case when 'ms' = any (p_by) then 'and call.duration_ms is not null' end,
       case when p_succeeded then 'and call.status = ''success''' end
+    ),
+    (
+      select string_agg(
+        format(case when name = any (v_wanted) then '%1$s as %2$I' else '0::%3$s as %2$I' end, expression, name,
+          case when name like '%cost' then 'numeric' else 'bigint' end), ', ' order by place
+      )
+      from unnest(v_sums, array[
+        'coalesce(sum(call.calls), 0)::bigint',
+        'coalesce(sum(call.calls) filter (where call.success), 0)::bigint',
+        'coalesce(sum(call.calls) filter (where call.timeout), 0)::bigint',
+        'coalesce(sum(call.prompt_tokens), 0)::bigint',
+        'coalesce(sum(call.completion_tokens), 0)::bigint',
+        'coalesce(sum(call.cost), 0)',
+        'coalesce(sum(call.prompt_tokens) filter (where call.success), 0)::bigint',
+        'coalesce(sum(call.completion_tokens) filter (where call.success), 0)::bigint',
+        'coalesce(sum(call.cost) filter (where call.success), 0)',
+        'coalesce(sum(call.unpriced), 0)::bigint',
+        'coalesce(sum(call.estimated::integer), 0)::bigint',
+        'coalesce(sum(call.ms), 0)::bigint',
+        'count(call.ms)'
+      ]) with ordinality as sum (name, expression, place)
     )
   );
   v_grouped := concat(') as call', ' group by ' || v_groups);
-  -- The edges are asked for one by one: of a condition that joins them the planner reads everything between.
+  if v_rollup is null then
+    return query execute v_calls || format('call.timestamp >= %L and call.timestamp < %L', v_from, v_to) || v_grouped;
+    return;
+  end if;
   v_parts := concat_ws(
     ' union all ',
-    case when v_rollup is null or v_from < v_rolled_from
-      then v_calls || format('call.timestamp >= %L and call.timestamp < %L', v_from, v_rolled_from) || v_grouped
-    end,
-    case when v_rollup is not null and v_rolled_to < v_to
-      then v_calls || format('call.timestamp >= %L and call.timestamp < %L', v_rolled_to, v_to) || v_grouped
-    end,
+    -- The edges are asked for one by one: of a condition that joins them the planner reads everything between.
+    (
+      select string_agg(
+        case when edge.inside then edge.calls
+          else format('select %s, %s from (%s) as call', array_to_string(v_columns, ', '), v_negated, edge.calls)
+        end,
+        ' union all '
+      )
+      from (
+        select inside,
+               v_calls || format('call.timestamp >= %L and call.timestamp < %L', starts_at, ends_at) || v_grouped as calls
+        from (
+          values (true, v_from, v_rolled_from), (false, v_rolled_from, v_from),
+                 (true, v_rolled_to, v_to), (false, v_to, v_rolled_to)
+        ) as edge (inside, starts_at, ends_at)
+        where starts_at < ends_at
+      ) as edge
+    ),
     v_calls || v_beside || v_grouped,
-    case when v_rollup is not null then format(
+    format(
       $rolled$
         select %1$s, %6$s, null::timestamptz as first_at, null::timestamptz as last_at
         from (select %2$s from %3$I as rolled where %4$s) as call
@@ -488,12 +562,8 @@ begin
       ),
       'group by ' || v_groups,
       v_added
-    ) end
+    )
   );
-  if v_rollup is null then
-    return query execute v_parts;
-    return;
-  end if;
   return query execute format(
     $all$
       select %1$s, %2$s, min(call.first_at), max(call.last_at)
@@ -579,12 +649,13 @@ begin
       and proname in (
         'archon_mcp_sees_everyone', 'archon_mcp_sees_every_call', 'archon_mcp_manages', 'archon_mcp_sees',
         'archon_mcp_caller', 'archon_mcp_take_policies', 'archon_mcp_enable_rls', 'archon_mcp_disable_rls',
-        'archon_mcp_seen_spent', 'archon_mcp_rollup_of', 'archon_mcp_call_sums'
+        'archon_mcp_seen_spent', 'archon_mcp_rollup_of', 'archon_mcp_takes_whole', 'archon_mcp_call_sums'
       )
   loop
     execute format('revoke all on function %s from public, anon, authenticated, service_role', v_routine);
     if v_name not in (
-      'archon_mcp_take_policies', 'archon_mcp_enable_rls', 'archon_mcp_disable_rls', 'archon_mcp_rollup_of'
+      'archon_mcp_take_policies', 'archon_mcp_enable_rls', 'archon_mcp_disable_rls', 'archon_mcp_rollup_of',
+      'archon_mcp_takes_whole'
     ) then
       execute format('grant execute on function %s to authenticated, service_role', v_routine);
     end if;
@@ -724,6 +795,7 @@ end
 $$;
 revoke select on archon_mcp_user_stats, archon_mcp_session_stats from authenticated;
 drop function archon_mcp_call_sums;
+drop function archon_mcp_takes_whole;
 drop function archon_mcp_rollup_of;
 drop type archon_mcp_call_sum;
 drop function archon_mcp_seen_spent;

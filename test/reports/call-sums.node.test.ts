@@ -106,6 +106,8 @@ describe('sums of calls', () => {
       'from any moment to any moment',
       { start: day('2026-03-01T10:07:03.123Z'), end: day('2026-03-04T01:59:59.999Z') },
     ],
+    ['early to late', { start: day('2026-03-01T02:00:30Z'), end: day('2026-03-04T22:00:30Z') }],
+    ['most of a day', { start: day('2026-03-02T01:00:30Z'), end: day('2026-03-02T23:00:30Z') }],
     ['a few minutes', { start: day('2026-03-02T10:07Z'), end: day('2026-03-02T10:13Z') }],
     ['from a moment on', { start: day('2026-03-03T07:30Z'), end: day('2099-01-01T00:00Z') }],
   ]
