@@ -1,6 +1,6 @@
 import { cloudflareTest } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
-import { ISSUER, RESOURCE, SECRET } from './test/support/issuer.ts'
+import { COOKIE_KEY, ISSUER, RESOURCE, SECRET } from './test/support/issuer.ts'
 
 // The same files run in both runtimes, but for those whose name says otherwise and those that drive a browser.
 export default defineConfig({
@@ -29,7 +29,7 @@ export default defineConfig({
             wrangler: { configPath: './wrangler.toml' },
             // What the Worker's own entry is tested with: test/support/issuer.ts.
             miniflare: {
-              bindings: { PUBLIC_URL: RESOURCE, SUPABASE_JWT_SECRET: SECRET, JWT_ISSUER: ISSUER },
+              bindings: { PUBLIC_URL: RESOURCE, SUPABASE_JWT_SECRET: SECRET, JWT_ISSUER: ISSUER, COOKIE_KEY },
             },
           }),
         ],

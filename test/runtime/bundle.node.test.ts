@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { DEEP, patience } from '../support/deep.ts'
 import { type Gate, gateBefore } from '../support/gate.ts'
-import { callTool, ISSUER, modern, post, RESOURCE, SECRET, tokenFor } from '../support/mcp.ts'
+import { COOKIE_KEY, ISSUER, RESOURCE, SECRET } from '../support/issuer.ts'
+import { callTool, modern, post, tokenFor } from '../support/mcp.ts'
 import { type Bundle, bundleWorker, type ServedWorker, startWorker } from '../support/wrangler.ts'
 import { behavesAsEverywhere } from './suite.ts'
 
@@ -18,7 +19,7 @@ describe.skipIf('bun' in process.versions)('the bundle that is deployed to Worke
     database = await createTestDatabase()
     gate = await gateBefore(database.url)
     bundle = await bundleWorker('src/worker.ts')
-    const variables = { PUBLIC_URL: RESOURCE, JWT_ISSUER: ISSUER, SUPABASE_JWT_SECRET: SECRET }
+    const variables = { PUBLIC_URL: RESOURCE, JWT_ISSUER: ISSUER, SUPABASE_JWT_SECRET: SECRET, COOKIE_KEY }
     const given = Object.entries(variables).flatMap(([name, value]) => ['--var', `${name}:${value}`])
     worker = await startWorker(bundle.entry, gate.url, ['--no-bundle', ...given])
   }, 60_000)

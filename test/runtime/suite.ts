@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import { callTool, initialize, modern, post } from '../support/mcp.ts'
+import { signedInAs, textOf } from '../support/visitor.ts'
 
 /** A server that runs, wherever it runs. */
 export interface Runtime {
@@ -7,6 +8,8 @@ export interface Runtime {
   /** `claims` are added to those of an ordinary user. */
   token(name: string, claims?: Record<string, unknown>): Promise<string>
 }
+
+const pathOf = (address: string): string => address.replace(new URL(address).origin, '')
 
 /** What every runtime must do alike, through its own entry. */
 export function behavesAsEverywhere(runtime: () => Runtime): void {
@@ -194,6 +197,18 @@ export function behavesAsEverywhere(runtime: () => Runtime): void {
     await expect
       .poll(() => rest<{ total: { calls: number } }>(token, 'GET /costs?group_by=tool'))
       .toMatchObject({ rows: [{ key: 'echo', calls: 1 }], total: { calls: 1, unpriced_calls: 0 } })
+  })
+
+  it('shows people the same on a page, once they have signed in', async () => {
+    const token = await runtime().token('Dora')
+    const { body, headers } = modern(callTool('echo', { text: 'four' }))
+    for (let i = 0; i < 3; i++) await rpc(body, { token, headers })
+    const app = { request: (address: string, init: RequestInit) => runtime().fetch(pathOf(address), init) }
+    const visitor = await signedInAs(app, token)
+    await expect.poll(async () => textOf((await visitor.get('')).html)).toContain('Calls 3 ')
+    const { status, headers: answered, html } = await visitor.get('')
+    expect([status, answered.get('content-type')]).toEqual([200, 'text/html; charset=UTF-8'])
+    expect(textOf(html)).toContain('Dora Member: your own data')
   })
 
   it('holds an address from which everything goes wrong, but for its health', async () => {

@@ -2,7 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Runtime } from '../runtime/suite.ts'
-import { ISSUER, SECRET, tokenFor } from './mcp.ts'
+import { COOKIE_KEY, ISSUER, SECRET } from './issuer.ts'
+import { tokenFor } from './mcp.ts'
 import { linesUntil } from './process.ts'
 
 const path = (file: string): string => fileURLToPath(new URL(`../../${file}`, import.meta.url).href)
@@ -50,6 +51,7 @@ export const configured = (databaseUrl: string): Record<string, string> => ({
   DATABASE_URL: databaseUrl,
   SUPABASE_JWT_SECRET: SECRET,
   JWT_ISSUER: ISSUER,
+  COOKIE_KEY,
 })
 
 /** Starts an entry that is expected to fail. @returns its exit code and what it said */
