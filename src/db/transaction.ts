@@ -35,13 +35,14 @@ export async function inTransaction<T>(
   let box: { result: T } | undefined
   try {
     await sql.begin(readOnly ? 'read only' : '', async (tx) => {
-      // Sent together with the first statement of `fn`, which fails when this does. The role comes last.
+      // Sent together with the first statement of `fn`, and before it: postgres.js sends what is asked for, not what is
+      // written. That statement fails when this does. The role comes last.
       const settings = tx`
         select set_config('statement_timeout', ${String(statementTimeoutMs)}, true),
                set_config('idle_in_transaction_session_timeout', ${String(idleTimeoutMs)}, true),
                set_config('request.jwt.claims', ${claims === undefined ? '' : JSON.stringify(claims)}, true)
                ${role === undefined ? tx`` : tx`, set_config('role', ${role}, true)`}`
-      const [, result] = await Promise.all([settings, fn(tx)])
+      const [, result] = await Promise.all([settings.execute(), fn(tx)])
       box = { result }
       return box
     })

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Transaction } from '../../src/db/client.ts'
 import { inTransaction } from '../../src/db/transaction.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 
@@ -53,8 +54,18 @@ test('undoes everything when the function throws', async () => {
   expect(await owner`select * from kept`).toHaveLength(0)
 })
 
-test('works with the role that it is told', async () => {
-  const { sql } = database
-  const who = await inTransaction(sql, (tx) => tx`select current_user::text as who`, { role: 'service_role' })
-  expect([...who]).toEqual([{ who: 'service_role' }])
+const who = (tx: Transaction) => tx<{ who: string; claims: string }[]>`
+  select current_user::text as who, current_setting('request.jwt.claims') as claims`
+
+test('works with the role that it is told from the first statement on, however that is asked for', async () => {
+  const options = { role: 'authenticated', claims: { sub: 'x' }, readOnly: true } as const
+  const asked: ((tx: Transaction) => Promise<unknown>)[] = [
+    (tx) => who(tx),
+    async (tx) => await who(tx),
+    async (tx) => (await Promise.all([who(tx), who(tx)]))[0],
+  ]
+  for (const each of asked) {
+    const rows = await inTransaction(database.sql, each, options)
+    expect(rows).toEqual([{ who: 'authenticated', claims: '{"sub":"x"}' }])
+  }
 })
