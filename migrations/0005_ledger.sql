@@ -561,7 +561,9 @@ declare
   v_wants archon_mcp_rate_want[];
   v_needs archon_mcp_budget_want[];
   v_judged record;
+  v_limited record;
   v_over integer[] := '{}'; -- requests that a budget refuses
+  v_sessions_ended uuid[] := '{}';
   -- By request: what the answer says.
   v_retry_ms bigint[] := '{}';
   v_rate archon_mcp_rate_verdict[] := '{}';
@@ -867,7 +869,7 @@ begin
     for no key update;
 
     if v_stale is not null then
-      perform archon_mcp_end_stale_sessions(v_stale, v_now);
+      v_sessions_ended := archon_mcp_end_stale_sessions(v_stale, v_now);
     end if;
     insert into archon_mcp_sessions
       (user_id, user_email, user_name, client_type, client_name, client_version, client_capabilities, metadata,
@@ -891,22 +893,23 @@ begin
     ) as missing
     order by missing.key
     on conflict do nothing;
-    perform archon_mcp_replace_sessions(
-      limited.user_id, limited.max_sessions,
-      array(
-        select session.session_id from archon_mcp_sessions as session
-        where session.derived_key = any (v_key) and session.disconnected_at is null
-      ),
-      v_now
-    )
-    from (
+    for v_limited in
       select wanted.user_id, min(wanted.max_sessions) as max_sessions
       from unnest(v_user_id, v_refusal, v_key, r_max_sessions) as wanted (user_id, refusal, key, max_sessions)
       where wanted.key is not null and wanted.refusal is null
       group by wanted.user_id
       having min(wanted.max_sessions) is not null
       order by wanted.user_id
-    ) as limited;
+    loop
+      v_sessions_ended := v_sessions_ended || archon_mcp_replace_sessions(
+        v_limited.user_id, v_limited.max_sessions,
+        array(
+          select session.session_id from archon_mcp_sessions as session
+          where session.derived_key = any (v_key) and session.disconnected_at is null
+        ),
+        v_now
+      );
+    end loop;
   end loop;
 
   -- One write a second keeps last_activity true enough; one a call would rewrite its indexes each time.
@@ -1127,6 +1130,9 @@ begin
   ) as refused
   having count(*) > 0;
 
+  if v_sessions_ended <> '{}' then
+    perform archon_mcp_move_ended_sessions(v_sessions_ended);
+  end if;
   if v_rolled is not null then
     perform archon_mcp_move_rollups(v_rolled);
   end if;
@@ -1150,8 +1156,8 @@ end
 $$;
 
 -- Ends those of the given sessions whose time is over, as of the moment at which it was: whoever notices it,
--- and however late, writes the same row.
-create function archon_mcp_end_stale_sessions(p_session_ids uuid[], p_now timestamptz) returns bigint
+-- and however late, writes the same row. Returns those that it ended.
+create function archon_mcp_end_stale_sessions(p_session_ids uuid[], p_now timestamptz) returns uuid[]
 language sql
 as $$
   with stale as (
@@ -1170,19 +1176,24 @@ as $$
     from stale
     where session.session_id = stale.session_id
       and stale.ended_at < p_now
-    returning 1
+    returning session.session_id
   )
-  select count(*) from ended
+  select coalesce(array_agg(ended.session_id), '{}') from ended
 $$;
 
 -- Ends a user's sessions beyond the newest p_max, the one without a call for longest first, and last those that are
--- in use right now, whatever the clock says. Those whose time was over before make room by themselves.
+-- in use right now, whatever the clock says. Those whose time was over before make room by themselves. Returns those
+-- that it ended.
 create function archon_mcp_replace_sessions(
   p_user_id uuid, p_max integer, p_in_use uuid[], p_now timestamptz
-) returns bigint
-language sql
+) returns uuid[]
+language plpgsql
 as $$
-  select archon_mcp_end_stale_sessions(
+declare
+  v_stale uuid[];
+  v_surplus uuid[];
+begin
+  v_stale := archon_mcp_end_stale_sessions(
     array(
       select session.session_id
       from archon_mcp_sessions as session
@@ -1216,9 +1227,11 @@ as $$
         total_duration = extract(epoch from p_now - session.connected_at)::integer
     from locked
     where session.session_id = locked.session_id
-    returning 1
+    returning session.session_id
   )
-  select count(*) from ended
+  select array_agg(ended.session_id) into v_surplus from ended;
+  return v_stale || v_surplus;
+end
 $$;
 
 -- Opens a session that has its id on the wire. False when the id is somebody else's or of a session that has ended;
@@ -1292,9 +1305,12 @@ as $$
 declare
   v_now constant timestamptz := coalesce(p_now, clock_timestamp());
   v_due uuid[];
+  v_sessions_ended uuid[];
   v_expired archon_mcp_ended[];
   v_rolled archon_mcp_rolled_call[];
 begin
+  -- The roll-ups are moved at the end, and not by the triggers of other writers.
+  perform set_config('archon_mcp.rollups', 'moved', true);
   select array_agg(due.session_id) into v_due
   from (
     select session.session_id
@@ -1305,7 +1321,8 @@ begin
     limit p_limit
     for no key update skip locked
   ) as due;
-  sessions_ended := archon_mcp_end_stale_sessions(coalesce(v_due, '{}'), v_now);
+  v_sessions_ended := archon_mcp_end_stale_sessions(coalesce(v_due, '{}'), v_now);
+  sessions_ended := cardinality(v_sessions_ended);
 
   with due as (
     select session.session_id
@@ -1324,9 +1341,7 @@ begin
   where session.session_id = due.session_id;
   get diagnostics sessions_idled = row_count;
 
-  -- A call that nobody closed is charged at its estimate. The roll-ups are moved at the end, and not by the triggers
-  -- of other writers.
-  perform set_config('archon_mcp.rollups', 'moved', true);
+  -- A call that nobody closed is charged at its estimate.
   lock table archon_mcp_quotas in row share mode;
   with due as (
     select call.request_id
@@ -1369,6 +1384,9 @@ begin
     for update skip locked
   );
 
+  if v_sessions_ended <> '{}' then
+    perform archon_mcp_move_ended_sessions(v_sessions_ended);
+  end if;
   if v_rolled is not null then
     perform archon_mcp_move_rollups(v_rolled);
   end if;

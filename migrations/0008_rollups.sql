@@ -35,7 +35,20 @@ create table archon_mcp_session_totals (
   cost numeric(30, 10) not null
 ) with (fillfactor = 70);
 
--- In all tables: what a report calls errors is calls less success, timeouts among them; success_* is the part of the
+-- What the sessions of a user that have ended come to, by the department to which they belong. Of those that live there
+-- are few, and their last activity changes with every call.
+create table archon_mcp_ended_sessions (
+  user_id uuid not null,
+  department varchar(255),
+  sessions bigint not null,
+  seconds bigint not null,
+  longest_seconds integer not null,
+  first_connected_at timestamptz not null,
+  last_activity_at timestamptz not null,
+  constraint archon_mcp_ended_sessions_once unique nulls not distinct (user_id, department)
+) with (fillfactor = 70);
+
+-- In the tables of calls: what a report calls errors is calls less success, timeouts among them; success_* is the part of the
 -- calls that succeeded; duration_ms is the sum over timed_calls. Null in a key: no user, department, client or model.
 -- Where calls were corrected or deleted, a row may have come to nothing.
 create table archon_mcp_user_days (
@@ -132,8 +145,8 @@ declare
   v_table text;
 begin
   foreach v_table in array array[
-    'archon_mcp_watermark', 'archon_mcp_user_totals', 'archon_mcp_session_totals', 'archon_mcp_user_days',
-    'archon_mcp_quarters', 'archon_mcp_tool_days', 'archon_mcp_duration_days', 'archon_mcp_rebuilds'
+    'archon_mcp_watermark', 'archon_mcp_user_totals', 'archon_mcp_session_totals', 'archon_mcp_ended_sessions',
+    'archon_mcp_user_days', 'archon_mcp_quarters', 'archon_mcp_tool_days', 'archon_mcp_duration_days', 'archon_mcp_rebuilds'
   ] loop
     execute format('revoke all on %I from public, anon, authenticated', v_table);
     execute format('alter table %I enable row level security', v_table);
@@ -359,6 +372,74 @@ begin
   on conflict on constraint archon_mcp_duration_days_once do update
   set calls = total.calls + excluded.calls,
       duration_ms = total.duration_ms + excluded.duration_ms;
+end
+$$;
+
+-- How long a session that has ended lasted; Archon left it empty for one that timed out.
+create function archon_mcp_session_seconds(p_session archon_mcp_sessions) returns integer
+language sql
+immutable
+as $$
+  select coalesce(
+    p_session.total_duration, extract(epoch from p_session.disconnected_at - p_session.connected_at)::integer
+  )
+$$;
+
+-- What is to be said of ended sessions: of users, or of all for null.
+create function archon_mcp_ended_sessions_due(p_user_ids uuid[]) returns setof archon_mcp_ended_sessions
+language sql
+stable
+as $$
+  select session.user_id, session.department, count(*), sum(archon_mcp_session_seconds(session)),
+         max(archon_mcp_session_seconds(session)), min(session.connected_at), max(session.last_activity)
+  from archon_mcp_sessions as session
+  where session.disconnected_at is not null
+    and session.user_id is not null
+    and (p_user_ids is null or session.user_id = any (p_user_ids))
+  group by 1, 2
+  order by 1, 2
+$$;
+
+-- Adds sessions that have just ended.
+create function archon_mcp_move_ended_sessions(p_session_ids uuid[]) returns void
+language sql
+as $$
+  insert into archon_mcp_ended_sessions as ended
+    (user_id, department, sessions, seconds, longest_seconds, first_connected_at, last_activity_at)
+  select session.user_id, session.department, count(*), sum(archon_mcp_session_seconds(session)),
+         max(archon_mcp_session_seconds(session)), min(session.connected_at), max(session.last_activity)
+  from archon_mcp_sessions as session
+  where session.session_id = any (p_session_ids)
+    and session.user_id is not null
+  group by 1, 2
+  order by 1, 2
+  on conflict on constraint archon_mcp_ended_sessions_once do update
+  set sessions = ended.sessions + excluded.sessions,
+      seconds = ended.seconds + excluded.seconds,
+      longest_seconds = greatest(ended.longest_seconds, excluded.longest_seconds),
+      first_connected_at = least(ended.first_connected_at, excluded.first_connected_at),
+      last_activity_at = greatest(ended.last_activity_at, excluded.last_activity_at)
+$$;
+
+-- Counts the ended sessions of users anew, of all for null. Whoever ends one meanwhile adds it before or after: their
+-- rows are locked first, and the sessions looked at then.
+create function archon_mcp_count_ended_sessions(p_user_ids uuid[]) returns void
+language plpgsql
+as $$
+begin
+  -- Rows that are not there yet can only be locked when they are made.
+  insert into archon_mcp_ended_sessions
+  select due.* from archon_mcp_ended_sessions_due(p_user_ids) as due
+  on conflict do nothing;
+  perform from archon_mcp_ended_sessions as ended
+  where p_user_ids is null or ended.user_id = any (p_user_ids)
+  order by ended.user_id, ended.department
+  for update;
+  delete from archon_mcp_ended_sessions as ended
+  where p_user_ids is null or ended.user_id = any (p_user_ids);
+  insert into archon_mcp_ended_sessions
+  select due.* from archon_mcp_ended_sessions_due(p_user_ids) as due
+  on conflict do nothing;
 end
 $$;
 
@@ -589,6 +670,20 @@ as $$
       sum(row.sign * row.calls), sum(row.sign * row.prompt_tokens), sum(row.sign * row.completion_tokens),
       sum(row.sign * row.cost)
     ) <> (0, 0, 0, 0)
+    union all
+    select 'ended_sessions',
+           jsonb_build_object(
+             'user_id', coalesce(said.user_id, due.user_id), 'department', coalesce(said.department, due.department)
+           ),
+           jsonb_build_object(
+             'sessions', coalesce(said.sessions, 0) - coalesce(due.sessions, 0),
+             'seconds', coalesce(said.seconds, 0) - coalesce(due.seconds, 0)
+           )
+    from archon_mcp_ended_sessions as said
+    full join archon_mcp_ended_sessions_due(null) as due
+      -- Nulls are one department here, and a join on keys that may be null is none that can be hashed.
+      on (said.user_id, coalesce(said.department, '')) = (due.user_id, coalesce(due.department, ''))
+    where said is distinct from due
   ) as found
 $$;
 
@@ -681,6 +776,7 @@ begin
     where day.user_id = total.user_id and day.department is not distinct from total.department
   );
   perform archon_mcp_time_users(array(select total.user_id from archon_mcp_user_totals as total));
+  perform archon_mcp_count_ended_sessions(null);
 end
 $$;
 
@@ -802,60 +898,137 @@ create trigger archon_mcp_roll_truncated
   for each statement
   execute function archon_mcp_roll_nothing();
 
+-- Sessions that were written, changed or deleted by anybody but the ledger and the sweep, which add those that they end.
+create function archon_mcp_roll_sessions() returns trigger
+language plpgsql
+set enable_seqscan = off
+as $$
+declare
+  v_ended uuid[];
+  v_users uuid[];
+begin
+  if tg_op = 'TRUNCATE' then
+    delete from archon_mcp_ended_sessions;
+    return null;
+  elsif tg_op = 'INSERT' then
+    v_users := array(select distinct session.user_id from added as session where session.disconnected_at is not null);
+  elsif tg_op = 'DELETE' then
+    v_users := array(select distinct session.user_id from taken as session where session.disconnected_at is not null);
+  else
+    v_ended := array(
+      select session.session_id
+      from added as session
+      join taken as before on before.session_id = session.session_id
+      where before.disconnected_at is null and session.disconnected_at is not null
+    );
+    v_users := array(
+      select session.user_id
+      from taken as before
+      join added as session on session.session_id = before.session_id
+      where before.disconnected_at is not null
+        and (before.user_id, before.department, before.disconnected_at, before.total_duration, before.connected_at,
+             before.last_activity)
+          is distinct from (session.user_id, session.department, session.disconnected_at, session.total_duration,
+            session.connected_at, session.last_activity)
+      union
+      select before.user_id
+      from taken as before
+      -- Whoever changes the id of a session takes all of its user's for new.
+      where before.disconnected_at is not null
+        and not exists (
+          select from added as session
+          where session.session_id = before.session_id and session.user_id is not distinct from before.user_id
+        )
+    );
+  end if;
+  if array_remove(v_users, null) <> '{}' then
+    perform archon_mcp_count_ended_sessions(v_users);
+    -- Those are counted.
+    v_ended := array(
+      select session.session_id from archon_mcp_sessions as session
+      where session.session_id = any (v_ended) and session.user_id <> all (v_users)
+    );
+  end if;
+  if v_ended <> '{}' then
+    perform archon_mcp_move_ended_sessions(v_ended);
+  end if;
+  return null;
+end
+$$;
+create trigger archon_mcp_roll_session_added
+  after insert on archon_mcp_sessions
+  referencing new table as added
+  for each statement
+  when (current_setting('archon_mcp.rollups', true) is distinct from 'moved')
+  execute function archon_mcp_roll_sessions();
+create trigger archon_mcp_roll_session_changed
+  after update on archon_mcp_sessions
+  referencing old table as taken new table as added
+  for each statement
+  when (current_setting('archon_mcp.rollups', true) is distinct from 'moved')
+  execute function archon_mcp_roll_sessions();
+create trigger archon_mcp_roll_session_deleted
+  after delete on archon_mcp_sessions
+  referencing old table as taken
+  for each statement
+  when (current_setting('archon_mcp.rollups', true) is distinct from 'moved')
+  execute function archon_mcp_roll_sessions();
+create trigger archon_mcp_roll_sessions_truncated
+  after truncate on archon_mcp_sessions
+  for each statement
+  execute function archon_mcp_roll_sessions();
+
 -- The seed's view and functions that read the roll-ups; 0006 has the others. Archon's own come back with the way down
 -- of that step.
 
 -- One row a user: totals over all their sessions and calls, and what they are called now. A live session is active
 -- whether idle or not, so that active and disconnected add up to the total. A user may have calls and no session.
 create view archon_mcp_user_stats with (security_invoker = true) as
-select part.user_id,
-       coalesce(known.email, max(part.user_email))::varchar as user_email,
-       coalesce(known.name, max(part.user_name))::varchar as user_name,
-       coalesce(max(part.total_sessions), 0) as total_sessions,
-       coalesce(max(part.active_sessions), 0) as active_sessions,
-       coalesce(max(part.disconnected_sessions), 0) as disconnected_sessions,
-       max(part.avg_session_duration_seconds) as avg_session_duration_seconds,
-       max(part.max_session_duration_seconds) as max_session_duration_seconds,
-       max(part.first_session_at) as first_session_at,
-       max(part.last_activity_at) as last_activity_at,
-       coalesce(max(part.total_requests), 0) as total_requests,
-       coalesce(max(part.total_tokens), 0) as total_tokens,
-       coalesce(max(part.total_cost), 0) as total_cost
+select own.user_id,
+       coalesce(known.email, (
+         select session.user_email from archon_mcp_sessions as session
+         where session.user_id = own.user_id and session.user_email is not null
+         order by session.last_activity desc, session.session_id limit 1
+       ))::varchar as user_email,
+       coalesce(known.name, (
+         select session.user_name from archon_mcp_sessions as session
+         where session.user_id = own.user_id and session.user_name is not null
+         order by session.last_activity desc, session.session_id limit 1
+       ))::varchar as user_name,
+       own.total_sessions, own.active_sessions, own.disconnected_sessions, own.avg_session_duration_seconds,
+       own.max_session_duration_seconds, own.first_session_at, own.last_activity_at, own.total_requests, own.total_tokens,
+       own.total_cost
 from (
-  select session.user_id,
-         (array_agg(session.user_email order by session.last_activity desc, session.session_id)
-           filter (where session.user_email is not null))[1] as user_email,
-         (array_agg(session.user_name order by session.last_activity desc, session.session_id)
-           filter (where session.user_name is not null))[1] as user_name,
-         count(*) as total_sessions,
-         count(*) filter (where session.disconnected_at is null) as active_sessions,
-         count(*) filter (where session.disconnected_at is not null) as disconnected_sessions,
-         avg(duration.seconds) as avg_session_duration_seconds,
-         max(duration.seconds) as max_session_duration_seconds,
-         min(session.connected_at) as first_session_at,
-         max(session.last_activity) as last_activity_at,
-         null::bigint as total_requests,
-         null::bigint as total_tokens,
-         null::numeric as total_cost
-  from archon_mcp_sessions as session
-  -- Archon left the duration of a timed-out session empty.
-  cross join lateral (
-    select coalesce(
-      session.total_duration,
-      extract(epoch from session.disconnected_at - session.connected_at)::integer
-    ) as seconds
-  ) as duration
-  where session.user_id is not null
-  group by session.user_id
-  union all
-  select total.user_id, null, null, null, null, null, null, null, null, max(total.last_call_at),
-         sum(total.calls)::bigint, sum(total.prompt_tokens + total.completion_tokens)::bigint, sum(total.cost)
-  from archon_mcp_user_totals as total
-  where total.calls > 0
-  group by total.user_id
-) as part
-left join archon_mcp_users as known on known.user_id = part.user_id
-group by part.user_id, known.email, known.name;
+  select part.user_id,
+         sum(part.active_sessions + part.disconnected_sessions)::bigint as total_sessions,
+         sum(part.active_sessions)::bigint as active_sessions,
+         sum(part.disconnected_sessions)::bigint as disconnected_sessions,
+         sum(part.seconds) / nullif(sum(part.disconnected_sessions), 0) as avg_session_duration_seconds,
+         max(part.longest_seconds) as max_session_duration_seconds,
+         min(part.first_session_at) as first_session_at,
+         max(part.last_activity_at) as last_activity_at,
+         sum(part.calls)::bigint as total_requests,
+         sum(part.tokens)::bigint as total_tokens,
+         sum(part.cost) as total_cost
+  from (
+    select ended.user_id, 0::bigint as active_sessions, ended.sessions as disconnected_sessions, ended.seconds,
+           ended.longest_seconds, ended.first_connected_at as first_session_at, ended.last_activity_at,
+           0::bigint as calls, 0::bigint as tokens, 0::numeric as cost
+    from archon_mcp_ended_sessions as ended
+    union all
+    select session.user_id, 1, 0, 0, null, session.connected_at, session.last_activity, 0, 0, 0
+    from archon_mcp_sessions as session
+    where session.user_id is not null
+      and session.disconnected_at is null
+    union all
+    select total.user_id, 0, 0, 0, null, null, total.last_call_at, total.calls,
+           total.prompt_tokens + total.completion_tokens, total.cost
+    from archon_mcp_user_totals as total
+    where total.calls > 0
+  ) as part
+  group by part.user_id
+) as own
+left join archon_mcp_users as known on known.user_id = own.user_id;
 
 create function get_user_sessions(
   p_user_id uuid,
@@ -982,6 +1155,8 @@ begin
         'archon_mcp_duration_bounds', 'archon_mcp_duration_bucket', 'archon_mcp_rolled', 'archon_mcp_move_rollups',
         'archon_mcp_rollups_due', 'archon_mcp_rollups_said', 'archon_mcp_check_rollups', 'archon_mcp_time_users',
         'archon_mcp_fill_rollups', 'archon_mcp_rebuild_rollups', 'archon_mcp_roll_calls', 'archon_mcp_roll_nothing',
+        'archon_mcp_roll_sessions', 'archon_mcp_session_seconds', 'archon_mcp_ended_sessions_due',
+        'archon_mcp_move_ended_sessions', 'archon_mcp_count_ended_sessions',
         'get_user_sessions', 'get_user_activity_summary', 'get_disconnected_sessions'
       )
   loop
@@ -1017,16 +1192,16 @@ select archon_mcp_fill_rollups(complete_from) from archon_mcp_watermark;
 
 select archon_mcp_remember(made)
 from unnest(array[
-  'archon_mcp_watermark', 'archon_mcp_user_totals', 'archon_mcp_session_totals', 'archon_mcp_user_days',
-  'archon_mcp_quarters', 'archon_mcp_tool_days', 'archon_mcp_duration_days', 'archon_mcp_rebuilds'
+  'archon_mcp_watermark', 'archon_mcp_user_totals', 'archon_mcp_session_totals', 'archon_mcp_ended_sessions',
+  'archon_mcp_user_days', 'archon_mcp_quarters', 'archon_mcp_tool_days', 'archon_mcp_duration_days', 'archon_mcp_rebuilds'
 ]) as made;
 
 -- migrate:down
 lock table archon_mcp_requests in share row exclusive mode;
 select archon_mcp_refuse_additions(made)
 from unnest(array[
-  'archon_mcp_watermark', 'archon_mcp_user_totals', 'archon_mcp_session_totals', 'archon_mcp_user_days',
-  'archon_mcp_quarters', 'archon_mcp_tool_days', 'archon_mcp_duration_days', 'archon_mcp_rebuilds'
+  'archon_mcp_watermark', 'archon_mcp_user_totals', 'archon_mcp_session_totals', 'archon_mcp_ended_sessions',
+  'archon_mcp_user_days', 'archon_mcp_quarters', 'archon_mcp_tool_days', 'archon_mcp_duration_days', 'archon_mcp_rebuilds'
 ]) as made;
 select archon_mcp_set_aside_rows(8, 'archon_mcp_rebuilds');
 select archon_mcp_set_aside_rows(8, 'archon_mcp_user_days', format('kept.day < %L', complete_from)),
@@ -1053,6 +1228,11 @@ alter table archon_mcp_usage
   drop constraint archon_mcp_usage_request_id_fkey,
   add constraint archon_mcp_usage_request_id_fkey
     foreign key (request_id) references archon_mcp_requests on delete cascade;
+drop trigger archon_mcp_roll_sessions_truncated on archon_mcp_sessions;
+drop trigger archon_mcp_roll_session_deleted on archon_mcp_sessions;
+drop trigger archon_mcp_roll_session_changed on archon_mcp_sessions;
+drop trigger archon_mcp_roll_session_added on archon_mcp_sessions;
+drop function archon_mcp_roll_sessions;
 drop trigger archon_mcp_roll_truncated on archon_mcp_requests;
 drop function archon_mcp_roll_nothing;
 drop trigger archon_mcp_roll_deleted on archon_mcp_requests;
@@ -1065,6 +1245,10 @@ drop function archon_mcp_time_users;
 drop function archon_mcp_check_rollups;
 drop function archon_mcp_rollups_said;
 drop function archon_mcp_rollups_due;
+drop function archon_mcp_count_ended_sessions;
+drop function archon_mcp_move_ended_sessions;
+drop function archon_mcp_ended_sessions_due;
+drop function archon_mcp_session_seconds;
 drop function archon_mcp_move_rollups;
 drop function archon_mcp_rolled;
 drop type archon_mcp_rollup;
@@ -1075,6 +1259,7 @@ drop table archon_mcp_duration_days;
 drop table archon_mcp_tool_days;
 drop table archon_mcp_quarters;
 drop table archon_mcp_user_days;
+drop table archon_mcp_ended_sessions;
 drop table archon_mcp_session_totals;
 drop table archon_mcp_user_totals;
 drop table archon_mcp_watermark;

@@ -204,8 +204,9 @@ as $$
       (10, 'archon_mcp_repairs', 'holder = ''user '' || %L'),
       (11, 'archon_mcp_user_totals', 'user_id = %L'),
       (12, 'archon_mcp_user_days', 'user_id = %L'),
-      (13, 'archon_mcp_audit', '%1$L in (actor_id::text, target_id) or strpos(details::text, %1$L) > 0'),
-      (14, 'archon_mcp_set_aside', 'strpos(content::text, %L) > 0')
+      (13, 'archon_mcp_ended_sessions', 'user_id = %L'),
+      (14, 'archon_mcp_audit', '%1$L in (actor_id::text, target_id) or strpos(details::text, %1$L) > 0'),
+      (15, 'archon_mcp_set_aside', 'strpos(content::text, %L) > 0')
   ) as kept (place, name, condition)
   where to_regclass(kept.name) is not null
   order by kept.place
@@ -271,6 +272,7 @@ begin
   update archon_mcp_repairs set holder = 'user ' || v_id where holder = 'user ' || v_old;
   update archon_mcp_user_totals set user_id = v_id where user_id = p_user_id;
   update archon_mcp_user_days set user_id = v_id where user_id = p_user_id;
+  perform archon_mcp_count_ended_sessions(array[p_user_id, v_id]);
   update archon_mcp_audit
   set actor_id = case when actor_id = p_user_id then v_id else actor_id end,
       target_id = replace(target_id, v_old, v_id::text),

@@ -723,6 +723,7 @@ begin
       ('archon_mcp_repairs', v_everyone),
       -- All that a user ever did, in whatever department.
       ('archon_mcp_user_totals', format(v_sees, v_everyone, 'user_id', 'department')),
+      ('archon_mcp_ended_sessions', format(v_sees, v_everyone, 'user_id', 'department')),
       ('archon_mcp_session_totals', v_everyone || format(
         ' or exists (select from archon_mcp_sessions as session
            where session.session_id = archon_mcp_session_totals.session_id and %s)',

@@ -19,9 +19,29 @@ export interface UsersFilter {
   sort?: UserSort
 }
 
-/** The condition that a session lived in a period, whenever it began. It wants sessionsWithLife(). */
+/**
+ * The condition that a session lived in a period, whenever it began. It wants sessionsWithLife(). What was written
+ * before the period can be left aside by an index, `life.ended_at` cannot.
+ */
 export const livedIn = (sql: Queryable, { start, end }: Period) => sql`
-  (session.connected_at < ${end} and coalesce(life.ended_at, 'infinity') >= ${start})`
+  (
+    session.connected_at < ${end}
+    and (session.disconnected_at >= ${start} or session.disconnected_at is null)
+    and coalesce(life.ended_at, 'infinity') >= ${start}
+  )`
+
+/** How many sessions that a caller may see lived in a period, and how many of them live now. */
+export const sessionCounts = (
+  sql: Queryable,
+  caller: ReportCaller,
+  period: Period,
+  owners: SqlFragment,
+) => sql`
+  select count(*) as total_sessions, count(*) filter (where ${hasStatus(sql, 'live')}) as active_sessions
+  from ${sessionsWithLife(sql)}
+  where session.user_id ${owners}
+    and ${visibleTo(sql, caller, 'session.user_id')}
+    and ${livedIn(sql, period)}`
 
 /** When a user made their first or last call, of those of which a caller may see sums. */
 function edgeOfCalls(sql: Queryable, caller: ReportCaller, owner: string, edge: 'first' | 'last') {
@@ -76,8 +96,9 @@ function orderOf(sql: Queryable, caller: ReportCaller, sort: UserSort) {
 }
 
 /**
- * The users that a caller may see and asks for, with what they did in a period and their place in the order: a query
- * to select from. Users whom Archon knew alone are among them.
+ * The users that a caller may see and asks for, with what their calls of a period come to and their place in the order:
+ * a query to select from. Users whom Archon knew alone are among them. Sessions are counted for those alone who are told
+ * of: there are many.
  */
 export function rankedUsers(sql: Queryable, caller: ReportCaller, filter: UsersFilter, period: Period) {
   const { userId, sort = 'cost' } = filter
@@ -89,33 +110,33 @@ export function rankedUsers(sql: Queryable, caller: ReportCaller, filter: UsersF
       from ${callSums(sql, caller, ['user_id'], { period, userId, costsOnly: true })}
       where call.user_id is not null
     ), seen as (
-      select session.user_id, min(session.connected_at) as first_session, max(session.last_activity) as last_session,
-             count(*) filter (where ${livedIn(sql, period)}) as total_sessions,
-             count(*) filter (where ${livedIn(sql, period)} and ${hasStatus(sql, 'live')}) as active_sessions
-      from ${sessionsWithLife(sql)}
-      where session.user_id is not null
+      select ended.user_id, min(ended.first_connected_at) as first_session, max(ended.last_activity_at) as last_session
+      from archon_mcp_ended_sessions as ended
+      where ${mayBe('ended.user_id')}
+      group by ended.user_id
+      union all
+      select session.user_id, min(session.connected_at), max(session.last_activity)
+      from archon_mcp_sessions as session
+      where session.disconnected_at is null
+        and session.user_id is not null
         and ${mayBe('session.user_id')}
       group by session.user_id
     ), active as (
       -- Added up rather than joined: of joins of sums the planner expects millions of rows.
       select part.user_id, min(part.first_session) as first_session, max(part.last_session) as last_session,
-             coalesce(max(part.total_sessions), 0) as total_sessions,
-             coalesce(max(part.active_sessions), 0) as active_sessions, coalesce(max(part.calls), 0) as calls,
-             coalesce(max(part.prompt_tokens), 0) as prompt_tokens,
+             coalesce(max(part.calls), 0) as calls, coalesce(max(part.prompt_tokens), 0) as prompt_tokens,
              coalesce(max(part.completion_tokens), 0) as completion_tokens, coalesce(max(part.cost), 0) as cost
       from (
         select known.user_id, null::timestamptz as first_session, null::timestamptz as last_session,
-               null::bigint as total_sessions, null::bigint as active_sessions, null::bigint as calls,
-               null::bigint as prompt_tokens, null::bigint as completion_tokens, null::numeric as cost
+               null::bigint as calls, null::bigint as prompt_tokens, null::bigint as completion_tokens,
+               null::numeric as cost
         from archon_mcp_users as known
         where ${mayBe('known.user_id')}
         union all
-        select seen.user_id, seen.first_session, seen.last_session, seen.total_sessions, seen.active_sessions,
-               null, null, null, null
+        select seen.user_id, seen.first_session, seen.last_session, null, null, null, null
         from seen
         union all
-        select counted.user_id, null, null, null, null, counted.calls, counted.prompt_tokens,
-               counted.completion_tokens, counted.cost
+        select counted.user_id, null, null, counted.calls, counted.prompt_tokens, counted.completion_tokens, counted.cost
         from counted
       ) as part
       group by part.user_id

@@ -3,7 +3,7 @@ import { type Membership, membershipsOf } from './memberships.ts'
 import { type Period, type ToldPeriod, toldPeriod } from './period.ts'
 import { plain } from './plain.ts'
 import { cutPage, type PageRequest, type Position } from './position.ts'
-import { firstSeenOf, lastActivityOf, rankedUsers, type UsersFilter } from './user-rows.ts'
+import { firstSeenOf, lastActivityOf, rankedUsers, sessionCounts, type UsersFilter } from './user-rows.ts'
 import { departmentOf, emailOf, nameOf } from './user-names.ts'
 import { type ReportCaller, visibleTo } from './visible-to.ts'
 
@@ -66,6 +66,12 @@ const totalsOf = (row: Told): UserTotals => ({
 /** A user, and what all together did; of no user the totals alone. */
 export type UsersRow = All & Told & Position
 
+/** Whose sessions to count, all together; of everybody no look at each. */
+const ownersOf = (sql: Queryable, { userId, search, department }: UsersFilter) =>
+  (userId ?? search ?? department) === undefined
+    ? sql`is not null`
+    : sql`in (select ranked.user_id from ranked)`
+
 /** The users in their order, each with the totals of all: the rows of the report, to run or to select from. */
 export const usersQuery = (
   sql: Queryable,
@@ -77,17 +83,19 @@ export const usersQuery = (
   with ranked as materialized (${rankedUsers(sql, caller, filter, period)})
   select totals.*, page.*
   from (
-    select count(*) as all_users, coalesce(sum(ranked.total_sessions), 0) as all_total_sessions,
-           coalesce(sum(ranked.active_sessions), 0) as all_active_sessions,
-           coalesce(sum(ranked.calls), 0) as all_total_requests,
-           coalesce(sum(ranked.prompt_tokens + ranked.completion_tokens), 0) as all_total_tokens,
-           trim_scale(coalesce(sum(ranked.cost), 0)) as all_total_cost
-    from ranked
+    select counted.*, seen.total_sessions as all_total_sessions, seen.active_sessions as all_active_sessions
+    from (
+      select count(*) as all_users, coalesce(sum(ranked.calls), 0) as all_total_requests,
+             coalesce(sum(ranked.prompt_tokens + ranked.completion_tokens), 0) as all_total_tokens,
+             trim_scale(coalesce(sum(ranked.cost), 0)) as all_total_cost
+      from ranked
+    ) as counted
+    cross join (${sessionCounts(sql, caller, period, ownersOf(sql, filter))}) as seen
   ) as totals
   left join (
     select person.user_id, person.email, person.name, person.department, person.role, person.blocked,
            person.assigned_department, person.assigned_role, person.revoked_at,
-           person.total_sessions, person.active_sessions, person.calls as total_requests,
+           seen.total_sessions, seen.active_sessions, person.calls as total_requests,
            person.prompt_tokens + person.completion_tokens as total_tokens, trim_scale(person.cost) as total_cost,
            ${lastActivityOf(sql, caller, 'person')} as last_activity_at, ${firstSeenOf(sql, caller, 'person')} as first_seen_at,
            person.place as micros, person.user_id as id
@@ -101,6 +109,7 @@ export const usersQuery = (
       order by ranked.place
       limit ${limit === null ? null : limit + 1}::bigint
     ) as person
+    cross join lateral (${sessionCounts(sql, caller, period, sql`= person.user_id`)}) as seen
   ) as page on true
   order by page.micros`
 

@@ -42,6 +42,7 @@ const TABLES: Record<string, Table> = {
   archon_mcp_audit: { rule: 'admins' },
   archon_mcp_budgets: { rule: 'limits', ...LIMIT },
   archon_mcp_duration_days: { rule: 'records', department: 't.department' },
+  archon_mcp_ended_sessions: { rule: 'records', user: 't.user_id', department: 't.department' },
   archon_mcp_memberships: { rule: 'records', user: 't.user_id', department: 't.department' },
   archon_mcp_quarters: { rule: 'records', department: 't.department' },
   archon_mcp_quotas: { rule: 'limits', ...LIMIT },

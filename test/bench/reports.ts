@@ -13,12 +13,12 @@ import { printMachine } from './machine.ts'
 import { median, table } from './statistics.ts'
 
 const ADMIN: ReportCaller = { role: 'admin', userId: null, department: null }
-const ROUNDS = 5
+const ROUNDS = 7
 const DAY_MS = 86_400_000
 
 /** The seed's view: it counts each user's calls three times over, in subqueries of their own. */
 const SEEDS_VIEW = `
-  create view seeds_user_stats as
+  create or replace view seeds_user_stats as
   select who.user_id, who.user_email, who.user_name, count(*) as total_sessions,
          (select count(*) from archon_mcp_requests as made join archon_mcp_sessions as own using (session_id)
           where own.user_id = who.user_id) as total_requests,
@@ -30,20 +30,25 @@ const SEEDS_VIEW = `
   where who.user_id is not null
   group by who.user_id, who.user_email, who.user_name`
 
-async function msOf(run: () => Promise<unknown>, rounds: number): Promise<number> {
-  const times: number[] = []
-  for (let round = 0; round < rounds; round += 1) {
-    const start = performance.now()
-    await run()
-    times.push(performance.now() - start)
-  }
-  return median(times)
+async function msOf(run: () => Promise<unknown>): Promise<number> {
+  const start = performance.now()
+  await run()
+  return performance.now() - start
+}
+
+/** How long Postgres took, without sending the rows and reading them here. */
+async function databaseMsOf(sql: Queryable, query: string): Promise<number> {
+  const [row] = await sql.unsafe<[{ 'QUERY PLAN': [{ 'Execution Time': number }] }]>(
+    `explain (analyze, timing off, format json) ${query}`,
+  )
+  return row['QUERY PLAN'][0]['Execution Time']
 }
 
 /** Each question with how fast it must be: so many times the seed's view, or so many ms. */
 interface Question {
   name: string
-  ask: (sql: Queryable) => Promise<unknown>
+  /** A report, with all that comes with it, or a query, of which the time in the database counts. */
+  ask: string | ((sql: Queryable) => Promise<unknown>)
   times?: number
   ms?: number
 }
@@ -57,20 +62,10 @@ async function questions(sql: Sql): Promise<Question[]> {
     select user_id from archon_mcp_user_totals order by calls desc limit 1`
   const first = { limit: 50, after: null }
   return [
-    {
-      name: 'all users, from archon_mcp_user_totals',
-      ask: (db) => db`select * from archon_mcp_user_totals`,
-      times: 500,
-    },
-    {
-      name: 'all users, archon_mcp_user_stats',
-      ask: (db) => db`select * from archon_mcp_user_stats`,
-      times: 50,
-    },
+    { name: 'all users, archon_mcp_user_stats', ask: 'select * from archon_mcp_user_stats', times: 500 },
     {
       name: 'first page of all users, of all time',
       ask: (db) => listUsers(db, ADMIN, { sort: 'cost' }, everything, first),
-      times: 50,
     },
     {
       name: 'ten most active users of 30 days',
@@ -89,7 +84,7 @@ async function questions(sql: Sql): Promise<Question[]> {
     { name: 'p95 by tool, 30 days', ask: (db) => responseTimes(db, ADMIN, period as never), times: 50 },
     {
       name: "one user's 30 days, in SQL",
-      ask: (db) => db`select * from get_user_activity_summary(${busiest.user_id}, 30)`,
+      ask: `select * from get_user_activity_summary('${busiest.user_id}', 30)`,
       ms: 5,
     },
     { name: "one user's 30 days, day by day", ask: (db) => userActivity(db, ADMIN, busiest.user_id, period) },
@@ -133,12 +128,16 @@ export async function reports(args: string[]): Promise<void> {
   await filler.unsafe(SEEDS_VIEW)
   // The application's login, for which row-level security holds.
   const sql = connect(database.appUrl, { max: 1 })
-  const seeds = await msOf(() => filler`select * from seeds_user_stats`, 1)
+  const seeds = await databaseMsOf(filler, 'select * from seeds_user_stats')
   console.log(`the seed's view over the same rows: ${Math.round(seeds)} ms`)
   const missed: string[] = []
   const rows: string[][] = [['', 'ms', "times the seed's view", 'promised']]
   for (const { name, ask, times, ms } of await questions(sql)) {
-    const took = await msOf(() => ask(sql), ROUNDS)
+    const found: number[] = []
+    for (let round = 0; round < ROUNDS; round += 1) {
+      found.push(typeof ask === 'string' ? await databaseMsOf(sql, ask) : await msOf(() => ask(sql)))
+    }
+    const took = median(found)
     const kept = (times === undefined || seeds / took >= times) && (ms === undefined || took < ms)
     if (!kept) missed.push(name)
     const promised = times === undefined ? (ms === undefined ? '' : `< ${ms} ms`) : `${times}x`
