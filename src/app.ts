@@ -33,6 +33,8 @@ export interface AppParts {
   sampleUsers?: readonly SampleUser[]
   /** Where people sign in to the dashboard. @default the configuration's, or nowhere */
   oidc?: OidcConfig
+  /** Ends what open pages of the dashboard listen to. @default it ends within minutes */
+  stopping?: AbortSignal
   /** What clients ask for to begin with. @default nothing */
   scopesSupported?: string[]
   /** Routes of a provider that is served here too. */
@@ -49,7 +51,7 @@ const logOutage = (error: unknown): void =>
  * @throws TypeError naming every fault of the options.
  */
 export function createApp(config: Config, parts: AppParts): Hono {
-  const { sql, tokens, authorizationServers, scopesSupported, cookieKey, sampleUsers } = parts
+  const { sql, tokens, authorizationServers, scopesSupported, cookieKey, sampleUsers, stopping } = parts
   const options = {
     sql,
     tokens: 'issuer' in tokens ? { onOutage: logOutage, ...tokens } : tokens,
@@ -88,7 +90,7 @@ export function createApp(config: Config, parts: AppParts): Hono {
   if (parts.signIn !== undefined) app.route('/', parts.signIn)
   if (cookieKey !== undefined) {
     const oidc = parts.oidc ?? (typeof config.oidc === 'object' ? config.oidc : undefined)
-    app.route('/dashboard', dashboard({ ...options, cookieKey, sampleUsers, oidc }))
+    app.route('/dashboard', dashboard({ ...options, cookieKey, sampleUsers, oidc, stopping }))
   }
   const upstreams = upstreamsOf(config, parts.assertionKeys)
   if (upstreams.keys !== undefined) app.route('/', assertionKeys({ keys: upstreams.keys }))

@@ -5,6 +5,8 @@ import { type Listen, runServer } from './server.ts'
 /** More than the app lets pass, so that it is the app that says what is too large. */
 const MAX_HEADER_BYTES = 64 * 1024
 
+const IDLE_CHECK_MS = 50
+
 const listen: Listen = (fetch, { host, port }) =>
   new Promise((resolve, reject) => {
     const options = {
@@ -22,10 +24,12 @@ const listen: Listen = (fetch, { host, port }) =>
 
 async function closeServer(server: Server, graceMs: number): Promise<void> {
   const cut = setTimeout(() => server.closeAllConnections(), graceMs)
+  // Browsers keep a connection open whose answer has ended: nobody waits for them.
+  const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS)
   await new Promise<void>((resolve) => {
     server.close(() => resolve())
-    server.closeIdleConnections()
   })
+  clearInterval(idle)
   clearTimeout(cut)
 }
 

@@ -66,6 +66,7 @@ async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
     await assertMigrated(sql)
     await warnOfPowers(sql)
     let app: Hono | undefined
+    const stopping = new AbortController()
     const listening = await listen((request, peer) => app!.fetch(request, { peer }), config)
     // Only now is it known which port PORT=0 means.
     const settled = readConfig({ ...process.env, PORT: String(listening.port) }, runtime, readFile)
@@ -77,6 +78,7 @@ async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
       handler: await handlerOf(settled),
       ...cookieKeyOf(settled, parts),
       assertionKeys: await assertionKeysOf(settled),
+      stopping: stopping.signal,
       ...access,
     })
 
@@ -89,6 +91,7 @@ async function start(runtime: 'node' | 'bun', listen: Listen): Promise<void> {
 
     stopOnSignal(async () => {
       clearInterval(sweeper)
+      stopping.abort()
       await listening.close(GRACE_MS)
       giveUpAll()
       // Ends that cannot be recorded now are the sweep's: it closes those calls as timeouts.

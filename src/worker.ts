@@ -21,12 +21,14 @@ const databaseUrlOf = (env: WorkerEnv): string => {
 }
 
 /**
- * A client for one request: workerd lets no request use another one's sockets. It ends with the request. The socket
- * is node:net's, since the one that postgres.js brings for Workers leaves a rejection behind (porsager/postgres#1202).
+ * A client for one request: workerd lets no request use another one's sockets. It ends with the request, and keeps
+ * no idle connection: an open page listens for minutes and asks every few seconds. The socket is node:net's, since the
+ * one that postgres.js brings for Workers leaves a rejection behind (porsager/postgres#1202).
  */
 const openClient = (env: WorkerEnv): Sql =>
   connect(databaseUrlOf(env), {
     max: 3,
+    idleTimeout: 1,
     socket: ({ host, port }) => connectSocket(port[0] ?? 5432, host[0]),
   })
 

@@ -1,5 +1,5 @@
 import { Hono } from 'hono'
-import { LIVE_SCRIPT } from './live.ts'
+import { LIVE_SCRIPT } from './live-script.ts'
 import { STYLE } from './styles/style.ts'
 
 /** A word for a text: another text, another word (FNV-1a, 32 bits; nobody attacks our own style sheet). */

@@ -5,6 +5,7 @@ import { formGuard } from './form-guard.ts'
 import { createVouch, failed, signedIn, visitor } from './guard.ts'
 import { client } from './pages/client.ts'
 import { clients } from './pages/clients.ts'
+import { live } from './live.ts'
 import { audit } from './pages/audit.ts'
 import { costs } from './pages/costs.ts'
 import { data } from './pages/data.ts'
@@ -68,7 +69,7 @@ const optionFaults = ({ cookieKey, sql }: DashboardOptions): string[] => [
 export function dashboard(options: DashboardOptions): Hono<DashboardEnv> {
   const faults = optionFaults(options)
   if (faults.length > 0) throw new TypeError(`dashboard: ${faults.join('; ')}`)
-  const { sql, cookieKey, resource, oidc, now = () => new Date() } = options
+  const { sql, cookieKey, resource, oidc, stopping, now = () => new Date() } = options
   const vouch = createVouch(options)
   const cookie = createVisitCookie(cookieKey, { secure: new URL(resource).protocol === 'https:' })
   const provider = oidc === undefined ? null : createProvider(oidc, now)
@@ -88,6 +89,7 @@ export function dashboard(options: DashboardOptions): Hono<DashboardEnv> {
       return next
     }),
   )
+  app.route('/', live(sql, { now, stopping }))
   for (const pages of PAGES) app.route('/', pages(sql))
   // Not notFound(), which an app that mounts this one does not see.
   app.all('*', (c) => (c.req.path === `${c.var.base}/` ? c.redirect(c.var.base, 302) : notFound(c)))

@@ -30,6 +30,8 @@ export interface DashboardOptions extends AuthenticatorOptions {
   oidc?: OidcOptions | undefined
   /** Whom one click signs in. Never give any on a server with real data. @default [] */
   sampleUsers?: readonly SampleUser[] | undefined
+  /** Ends what open pages listen to, so that a server which stops need not wait. @default it ends within minutes */
+  stopping?: AbortSignal | undefined
 }
 
 /** What every page finds in `c.var`. */

@@ -59,6 +59,8 @@ export function createVouch(options: DashboardOptions): Vouch {
 }
 
 const signInAgain = (c: Context<DashboardEnv>, reason?: 'over'): Response => {
+  // What listens shows no form: it is told to stop.
+  if (c.req.header('accept') === 'text/event-stream') return c.body(null, 204)
   const to = c.req.method === 'GET' ? c.req.path.slice(c.var.base.length) + new URL(c.req.url).search : '/'
   const query = new URLSearchParams({ ...(to === '/' || to === '' ? {} : { to }), ...(reason && { reason }) })
   return c.redirect(`${c.var.base}/sign-in${query.size === 0 ? '' : `?${query.toString()}`}`, 303)

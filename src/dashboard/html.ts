@@ -19,5 +19,7 @@ export const html = (strings: TemplateStringsArray, ...values: Part[]): Html =>
 export const trusted = (markup: string): Html => raw(markup)
 
 /** An attribute that is there or not. */
-export const flag = (name: 'selected' | 'checked' | 'open' | 'required' | 'hidden', on: boolean): Html =>
-  trusted(on ? ` ${name}` : '')
+export const flag = (
+  name: 'selected' | 'checked' | 'open' | 'required' | 'hidden' | 'data-live',
+  on: boolean,
+): Html => trusted(on ? ` ${name}` : '')

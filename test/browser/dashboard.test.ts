@@ -101,16 +101,47 @@ describe('costs', () => {
 describe('clients', () => {
   it('come and go in the open page, which stays where it was', async () => {
     const page = await stage.pageOf('admin')
-    await page.clock.install()
+    const listening = page.waitForResponse(/\/dashboard\/live/)
     await page.goto(`${stage.origin}/dashboard/clients`)
+    expect((await listening).headers()['content-type']).toBe('text/event-stream')
     await page.locator('select[name=department]').selectOption('Sales')
     const session = await stage.work('member', 'Windsurf')
     const link = page.locator(`a[href$="${session}"]`)
     expect(await link.count()).toBe(0)
-    await page.clock.runFor(11_000)
     await link.waitFor()
     // What somebody was choosing is as it was.
     expect(await page.locator('select[name=department]').inputValue()).toBe('Sales')
+  })
+
+  it('wait to be shown until somebody has left the list', async () => {
+    const page = await stage.pageOf('admin')
+    const listening = page.waitForResponse(/\/dashboard\/live/)
+    await page.goto(`${stage.origin}/dashboard/clients`)
+    await listening
+    await page.locator('#clients a').first().focus()
+    const again = page.waitForResponse(`${stage.origin}/dashboard/clients`)
+    const link = page.locator(`a[href$="${await stage.work('member', 'Zed')}"]`)
+    await (await again).finished()
+    expect(await link.count()).toBe(0)
+    await page.locator('select[name=department]').focus()
+    await link.waitFor()
+  })
+
+  it('are listened to by nobody who does not look', async () => {
+    const page = await stage.pageOf('admin')
+    await page.goto(`${stage.origin}/dashboard/clients`)
+    const show = (visibility: 'hidden' | 'visible'): Promise<void> =>
+      page.evaluate<void>(`Object.defineProperty(document, 'hidden', { value: ${visibility === 'hidden'}, configurable: true })
+        document.dispatchEvent(new Event('visibilitychange'))`)
+    const closed = page.waitForEvent('requestfailed')
+    await show('hidden')
+    expect((await closed).resourceType()).toBe('eventsource')
+    const opened = Promise.all([
+      page.waitForResponse(/\/dashboard\/live/),
+      page.waitForResponse(`${stage.origin}/dashboard/clients`),
+    ])
+    await show('visible')
+    await opened
   })
 
   it('are disconnected once somebody has confirmed it, and then their next call is refused', async () => {

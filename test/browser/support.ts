@@ -55,6 +55,9 @@ export async function newPage(
   })
   page.on('pageerror', (error) => note(`uncaught: ${error.message}`))
   page.on('requestfailed', (request) => {
+    // Whoever leaves a page leaves what it listens to.
+    if (request.resourceType() === 'eventsource' && request.failure()?.errorText === 'net::ERR_ABORTED')
+      return
     note(`${request.method()} ${request.url()} failed: ${request.failure()?.errorText}`)
   })
   page.on('response', (response) => {

@@ -4,6 +4,7 @@ import { DEEP, patience } from '../support/deep.ts'
 import { type Gate, gateBefore } from '../support/gate.ts'
 import { COOKIE_KEY, ISSUER, RESOURCE, SECRET } from '../support/issuer.ts'
 import { callTool, modern, post, tokenFor } from '../support/mcp.ts'
+import { signedInAs } from '../support/visitor.ts'
 import { type Bundle, bundleWorker, type ServedWorker, startWorker } from '../support/wrangler.ts'
 import { behavesAsEverywhere } from './suite.ts'
 
@@ -40,6 +41,15 @@ describe.skipIf('bun' in process.versions)('the bundle that is deployed to Worke
     return await fetch(new URL('/mcp', worker.origin), post(body, { token, headers }))
   }
 
+  /** Those of the test itself. */
+  const OWN_CONNECTIONS = 4
+  const openConnections = async (): Promise<number> => {
+    const [row] = await database.owner<[{ open: number }]>`
+      select count(*)::integer as open from pg_stat_activity
+      where datname = current_database() and usename = ${new URL(database.url).username}`
+    return row.open
+  }
+
   it('leaves no connection open, however many requests it had', { timeout: patience }, async () => {
     const token = await tokenFor('Many')
     for (let sent = 0; sent < (DEEP ? 2000 : 60); sent += 20) {
@@ -48,18 +58,24 @@ describe.skipIf('bun' in process.versions)('the bundle that is deployed to Worke
         new Set(await Promise.all(answers.map(async (answer) => (await answer.text(), answer.status)))),
       ).toEqual(new Set([200]))
     }
-    await expect
-      .poll(
-        async () => {
-          const [row] = await database.owner<[{ open: number }]>`
-          select count(*)::integer as open from pg_stat_activity
-          where datname = current_database() and usename = ${new URL(database.url).username}`
-          return row.open
-        },
-        { timeout: 20_000 },
-      )
-      // The test's own.
-      .toBeLessThanOrEqual(4)
+    await expect.poll(openConnections, { timeout: 20_000 }).toBeLessThanOrEqual(OWN_CONNECTIONS)
+  })
+
+  it('keeps no connection for pages that listen while they ask nothing', async () => {
+    const app = {
+      request: (address: string, init: RequestInit) =>
+        fetch(new URL(new URL(address).pathname, worker.origin), init),
+    }
+    const headers = { cookie: (await signedInAs(app, await tokenFor('Many'))).cookies() }
+    const pages = Array.from({ length: 2 * OWN_CONNECTIONS }, async () => {
+      const { body } = await fetch(new URL('/dashboard/live', worker.origin), { headers })
+      const reader = body!.getReader()
+      await reader.read()
+      return reader
+    })
+    const readers = await Promise.all(pages)
+    await expect.poll(openConnections).toBeLessThanOrEqual(OWN_CONNECTIONS)
+    await Promise.all(readers.map((reader) => reader.cancel()))
   })
 
   it.each(['closed', 'silent'] as const)(

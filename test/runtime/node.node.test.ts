@@ -3,6 +3,7 @@ import { SCHEMA_VERSION } from '../../src/db/schema-version.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { configured, type Entry, failToStart, startEntry } from '../support/entry.ts'
 import { callTool, initialize, mcpHeaders, modern, post } from '../support/mcp.ts'
+import { signedInAs } from '../support/visitor.ts'
 import { behavesAsEverywhere } from './suite.ts'
 
 describe('the Node entry', () => {
@@ -35,6 +36,18 @@ describe('the Node entry', () => {
     const rows = await database.sql`
       select status from archon_mcp_requests where session_id = ${session} and tool_name = 'slow'`
     expect([...rows]).toEqual([{ status: 'success' }])
+  })
+
+  it('lets go of pages that listen when it is told to stop', async () => {
+    const other = await startEntry(process.execPath, 'src/node.ts', configured(database.url))
+    const app = {
+      request: (address: string, init: RequestInit) => other.fetch(new URL(address).pathname, init),
+    }
+    const visitor = await signedInAs(app, await other.token('Lydia'))
+    const response = await other.fetch('/dashboard/live', { headers: { cookie: visitor.cookies() } })
+    // A stream that is cut off fails to be read.
+    const [text, code] = await Promise.all([response.text(), other.interrupt()])
+    expect([text, code]).toEqual(['retry: 3000\n\n', 0])
   })
 
   it('holds each user to RATE_LIMIT', async () => {

@@ -211,6 +211,22 @@ export function behavesAsEverywhere(runtime: () => Runtime): void {
     expect(textOf(html)).toContain('Dora Member: your own data')
   })
 
+  // Three seconds of the clock, as above.
+  it('tells an open page that something has changed which its viewer may see', async () => {
+    const token = await runtime().token('Lydia')
+    const app = { request: (address: string, init: RequestInit) => runtime().fetch(pathOf(address), init) }
+    const headers = { cookie: (await signedInAs(app, token)).cookies() }
+    const response = await runtime().fetch('/dashboard/live', { headers })
+    expect(response.headers.get('content-type')).toBe('text/event-stream')
+    const reader = response.body!.getReader()
+    await reader.read()
+    const { body, headers: modernHeaders } = modern(callTool('whoami'))
+    await rpc(body, { token, headers: modernHeaders })
+    let said = ''
+    while (!said.includes('event: changed')) said += new TextDecoder().decode((await reader.read()).value)
+    await reader.cancel()
+  })
+
   it('holds an address from which everything goes wrong, but for its health', async () => {
     // On Workers it is this header that tells it; elsewhere the connection does.
     const wrong = () => runtime().fetch('/api/mcp/me', { headers: { 'cf-connecting-ip': '192.0.2.66' } })

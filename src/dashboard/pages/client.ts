@@ -139,7 +139,7 @@ async function clientPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<Res
         ? html`<a class="button quiet" href="${path}/disconnect">Disconnect…</a>`
         : undefined,
     content: html`
-      <div id="session" data-live>
+      <div id="session" data-live="session=${id}">
         ${totals(found)} ${about(session, timezone, c.var)}
         <h2>Calls</h2>
         ${

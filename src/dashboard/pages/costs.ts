@@ -17,7 +17,7 @@ import { filters } from '../components/filters.ts'
 import { numberedPager, pageOfRows } from '../components/pager.ts'
 import { tabs } from '../components/tabs.ts'
 import type { DashboardEnv } from '../env.ts'
-import { html } from '../html.ts'
+import { flag, html } from '../html.ts'
 import { page } from '../layout.ts'
 import { withQuery } from '../navigation.ts'
 import { shownPeriod, type ShownPeriod } from '../period.ts'
@@ -98,7 +98,7 @@ async function costsPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<Resp
     content: html`
       ${filters({ path, query, period, fields: whoFields(query, choices), keep: ['group', 'sort'] })}
       ${tabs('Group by', 'group', { path, query, choices: GROUPS, chosen: group })}
-      <div id="costs" data-live>
+      <div id="costs" ${flag('data-live', period.toNow)}>
         ${costChart(series, report, period)}
         ${costTable({ group, rows: shown.rows, report, sorting: { path, query, by: sort } })}
         ${numberedPager({ path, query }, shown, shown.rows.length, report.rows.length)}

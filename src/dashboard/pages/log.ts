@@ -13,7 +13,7 @@ import { type Column, table } from '../components/table.ts'
 import { tabs } from '../components/tabs.ts'
 import type { DashboardEnv } from '../env.ts'
 import { ago, count, milliseconds, moment, money } from '../format.ts'
-import { html } from '../html.ts'
+import { flag, html } from '../html.ts'
 import { page } from '../layout.ts'
 import { shownPeriod, type ShownPeriod } from '../period.ts'
 import { readAs } from '../read.ts'
@@ -105,7 +105,7 @@ async function logPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<Respon
     path: '/log',
     content: html`
       ${filters({ path, query, period, fields, keep: ['level'] })}
-      <div id="log" data-live>
+      <div id="log" ${flag('data-live', period.toNow)}>
         ${facts([
           { title: 'Errors', value: count(summary.error_count) },
           { title: 'Timeouts', value: count(summary.timeout_count) },

@@ -11,7 +11,7 @@ import { filters } from '../components/filters.ts'
 import { table } from '../components/table.ts'
 import type { DashboardEnv } from '../env.ts'
 import { change, count, money, percent, shareOf, short } from '../format.ts'
-import { html, type Html } from '../html.ts'
+import { flag, html, type Html } from '../html.ts'
 import { page } from '../layout.ts'
 import { homeOf, withQuery } from '../navigation.ts'
 import { daysOf, periodBefore, shownPeriod, type ShownPeriod } from '../period.ts'
@@ -120,7 +120,7 @@ async function overviewPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<R
     path: '',
     content: html`
       ${filters({ path: homeOf(c.var.base), query, period })}
-      <div id="overview" data-live>
+      <div id="overview" ${flag('data-live', period.toNow)}>
         <p class="hint">${told(period)}</p>
         ${facts(figures(byUser, usersBefore, daysOf(period)))}
         <h2>Needs attention</h2>

@@ -12,7 +12,7 @@ import { cursorPager } from '../components/pager.ts'
 import { type Column, table } from '../components/table.ts'
 import type { DashboardEnv } from '../env.ts'
 import { ago, count, money } from '../format.ts'
-import { html, type Part } from '../html.ts'
+import { flag, html, type Part } from '../html.ts'
 import { page } from '../layout.ts'
 import { keptQuery, withQuery } from '../navigation.ts'
 import { shownPeriod } from '../period.ts'
@@ -113,7 +113,7 @@ async function usersPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<Resp
     actions: html`<a class="button quiet" href="${file}" download>Download CSV</a>`,
     content: html`
       ${filters({ path, query, period, fields, keep: ['sort'] })}
-      <div id="users" data-live>
+      <div id="users" ${flag('data-live', period.toNow)}>
         ${table({
           caption: `Users and what they did, ${period.label}`,
           columns: columns(c),
