@@ -25,9 +25,9 @@ export {
   type CreateSession,
   createSessionManager,
   type SessionManager,
-  type SessionOwner,
   type SweepResult,
 } from './sessions/session-manager.ts'
+export type { SessionOwner } from './sessions/session-row.ts'
 export { session, type SessionOptions } from './sessions/session.ts'
 export type { TokenCounter } from './usage/count.ts'
 export { meter, type MeterOptions } from './usage/meter.ts'

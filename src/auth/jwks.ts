@@ -1,4 +1,5 @@
-import { createRemoteJWKSet, customFetch, errors, type FetchImplementation, type JWTVerifyGetKey } from 'jose'
+import { createRemoteJWKSet, customFetch, type FetchImplementation, type JWTVerifyGetKey } from 'jose'
+import { JWKSMultipleMatchingKeys, JWKSNoMatchingKey } from 'jose/errors'
 import { AuthUnavailableError } from './token-errors.ts'
 
 /** A key set older than this is fetched anew behind the request that notices. */
@@ -85,8 +86,7 @@ export function createJwks({ url, now, fetch, onOutage }: JwksOptions): JWTVerif
       if (isWeak(key)) throw new TypeError('an RSA key of the set has less than 2048 bits')
       return key
     } catch (error) {
-      if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys)
-        throw error
+      if (error instanceof JWKSNoMatchingKey || error instanceof JWKSMultipleMatchingKeys) throw error
       throw new AuthUnavailableError(UNKNOWN_KID_COOLDOWN_MS / 1000, { cause: error })
     }
   }
@@ -96,7 +96,7 @@ export function createJwks({ url, now, fetch, onOutage }: JwksOptions): JWTVerif
     try {
       return await find(header, token)
     } catch (error) {
-      const unknown = error instanceof errors.JWKSNoMatchingKey
+      const unknown = error instanceof JWKSNoMatchingKey
       if (!unknown || sinceMs(loadedAtMs) < UNKNOWN_KID_COOLDOWN_MS) throw error
       // With the issuer out of reach the key may well be a new one of theirs: that is an outage, not a bad token.
       await loadUnlessCoolingDown()

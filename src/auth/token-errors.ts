@@ -1,4 +1,11 @@
-import { errors } from 'jose'
+import {
+  JOSEAlgNotAllowed,
+  JOSEError,
+  JWKSNoMatchingKey,
+  JWSSignatureVerificationFailed,
+  JWTClaimValidationFailed,
+  JWTExpired,
+} from 'jose/errors'
 
 /** A token that is refused. Thrown by `verify`, turned into a 401 at the edge. */
 export class InvalidTokenError extends Error {
@@ -33,15 +40,14 @@ const CLAIM_SENTENCES: Record<string, string> = {
   exp: 'The token has no expiry.',
 }
 
-const sentenceOf = (error: errors.JOSEError): string => {
-  if (error instanceof errors.JWTExpired) return 'The token has expired.'
-  if (error instanceof errors.JWTClaimValidationFailed) {
+const sentenceOf = (error: JOSEError): string => {
+  if (error instanceof JWTExpired) return 'The token has expired.'
+  if (error instanceof JWTClaimValidationFailed) {
     return CLAIM_SENTENCES[error.claim] ?? 'A claim of the token is not valid.'
   }
-  if (error instanceof errors.JWKSNoMatchingKey) return 'The token is signed with an unknown key.'
-  if (error instanceof errors.JWSSignatureVerificationFailed)
-    return 'The signature of the token does not match.'
-  if (error instanceof errors.JOSEAlgNotAllowed) return 'The algorithm of the token is not accepted.'
+  if (error instanceof JWKSNoMatchingKey) return 'The token is signed with an unknown key.'
+  if (error instanceof JWSSignatureVerificationFailed) return 'The signature of the token does not match.'
+  if (error instanceof JOSEAlgNotAllowed) return 'The algorithm of the token is not accepted.'
   return 'The token is malformed.'
 }
 
@@ -50,4 +56,4 @@ const sentenceOf = (error: errors.JOSEError): string => {
  * and goes on as it is, so that it is seen.
  */
 export const fromJose = (error: unknown): unknown =>
-  error instanceof errors.JOSEError ? new InvalidTokenError(sentenceOf(error), { cause: error }) : error
+  error instanceof JOSEError ? new InvalidTokenError(sentenceOf(error), { cause: error }) : error

@@ -1,4 +1,5 @@
-import { errors, jwtVerify, type JWTVerifyGetKey, type JWTVerifyOptions } from 'jose'
+import { jwtVerify, type JWTVerifyGetKey, type JWTVerifyOptions } from 'jose'
+import { JOSEAlgNotAllowed, JWKSMultipleMatchingKeys, JWSSignatureVerificationFailed } from 'jose/errors'
 import type { Refusal } from '../errors.ts'
 import type { Claims } from '../variables.ts'
 import { createJwks, isWeak } from './jwks.ts'
@@ -33,20 +34,16 @@ const secretKey = (secret: string): (() => Promise<CryptoKey>) => {
 }
 
 /** The key set may hold several keys that could have signed a token without `kid`: each is tried. */
-async function verifyWithAny(
-  token: string,
-  keys: errors.JWKSMultipleMatchingKeys,
-  options: JWTVerifyOptions,
-) {
+async function verifyWithAny(token: string, keys: JWKSMultipleMatchingKeys, options: JWTVerifyOptions) {
   for await (const key of keys) {
     if (isWeak(key)) continue
     try {
       return await jwtVerify(token, key, options)
     } catch (error) {
-      if (!(error instanceof errors.JWSSignatureVerificationFailed)) throw error
+      if (!(error instanceof JWSSignatureVerificationFailed)) throw error
     }
   }
-  throw new errors.JWSSignatureVerificationFailed()
+  throw new JWSSignatureVerificationFailed()
 }
 
 /**
@@ -70,7 +67,7 @@ export function createTokenVerifier(tokens: JwtOptions): TokenVerifier {
   const keyOf: JWTVerifyGetKey = async (header, token) => {
     if (bySecret && SECRET_ALGORITHMS.includes(header.alg)) return bySecret()
     if (byUrl && JWKS_ALGORITHMS.includes(header.alg)) return byUrl(header, token)
-    throw new errors.JOSEAlgNotAllowed()
+    throw new JOSEAlgNotAllowed()
   }
 
   return {
@@ -87,7 +84,7 @@ export function createTokenVerifier(tokens: JwtOptions): TokenVerifier {
       }
       try {
         const { payload } = await jwtVerify(token, keyOf, options).catch((error: unknown) => {
-          if (error instanceof errors.JWKSMultipleMatchingKeys) return verifyWithAny(token, error, options)
+          if (error instanceof JWKSMultipleMatchingKeys) return verifyWithAny(token, error, options)
           throw error
         })
         return payload

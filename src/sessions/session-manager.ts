@@ -1,37 +1,9 @@
 import type { Sql } from '../db/client.ts'
-import { patiently } from '../db/outage.ts'
-import { fit, jsonText } from '../db/text.ts'
 import { countFaults, refuseFaults } from '../errors.ts'
-import { DEFAULT_IDLE_AFTER_SECONDS } from '../ledger/types.ts'
-import { type ClientInfo, clientInfoOf } from '../mcp/message.ts'
-import { isUuid, uuidV5 } from '../uuid.ts'
-import type { Caller } from '../variables.ts'
-import {
-  clientRow,
-  DEFAULT_TIMEOUT_SECONDS,
-  DISCONNECT_REASONS,
-  type DisconnectReason,
-} from './life-cycle.ts'
-
-/** Who a session belongs to, in the seed's words. */
-export interface SessionOwner {
-  user_id: string | null
-  user_email?: string | null
-  user_name?: string | null
-}
-
-export interface OpenSession {
-  client: ClientInfo
-  owner: SessionOwner | null
-  /** Seconds without a call after which it ends. */
-  timeoutSeconds: number
-  /** Seconds without a call after which it is shown as idle. */
-  idleAfterSeconds?: number | undefined
-  /** Live sessions of the user at most. */
-  maxPerUser?: number | undefined
-  /** Null for the database's clock. */
-  now?: Date | null
-}
+import { clientInfoOf } from '../mcp/message.ts'
+import { isUuid } from '../uuid.ts'
+import { DEFAULT_TIMEOUT_SECONDS, DISCONNECT_REASONS, type DisconnectReason } from './life-cycle.ts'
+import { endSession, openSession, type SessionOwner } from './session-row.ts'
 
 /** What `createSession()` is told of a client and its user. */
 export interface CreateSession {
@@ -76,60 +48,7 @@ export interface SessionManager {
   sweep(at?: Date): Promise<SweepResult>
 }
 
-/** Our own namespace for RFC 9562 section 5.5: the row of a session whose id on the wire is no UUID. */
-const WIRE_IDS = '0b6f7e0c-52f1-4b53-8a34-7d2c9be1a6f4'
 const SWEEP_ROWS = 500
-
-/** Likewise for programs. Like anonymous callers they are no users: their sessions are told apart by the row's id. */
-const WIRE_IDS_OF_PROGRAMS = '5d0c9a52-9d0a-4a0e-9a55-3c1f0f7e2b84'
-
-/**
- * The row that an `Mcp-Session-Id` means: the id itself where it is a UUID as Postgres writes it, else UUIDv5 of it.
- * @param kind who sends it: the same id means another row when a program does.
- * @param server whose id it is, where several stand behind one kit: two of them may count from 1.
- * @returns null for what can be no session id (visible ASCII, spec 2025-11-25 basic/transports).
- */
-export async function sessionIdOfWire(
-  wireId: string,
-  kind: Caller['kind'] = 'user',
-  server?: string,
-): Promise<string | null> {
-  if (!/^[\x21-\x7e]{1,1024}$/.test(wireId)) return null
-  // No id has a space in it.
-  const name = server === undefined ? wireId : `${server} ${wireId}`
-  if (kind === 'service') return await uuidV5(WIRE_IDS_OF_PROGRAMS, name)
-  return isUuid(wireId) && wireId === wireId.toLowerCase() ? wireId : await uuidV5(WIRE_IDS, name)
-}
-
-/**
- * Writes the row of a new session.
- * @returns false when the id is somebody else's, or of a session that has ended.
- */
-export async function openSession(
-  sql: Sql,
-  id: string,
-  {
-    client,
-    owner,
-    timeoutSeconds,
-    idleAfterSeconds = DEFAULT_IDLE_AFTER_SECONDS,
-    maxPerUser,
-    now = null,
-  }: OpenSession,
-): Promise<boolean> {
-  const row = clientRow(client)
-  const [opened] = await patiently(
-    () => sql<[{ opened: boolean }]>`
-      select archon_mcp_open_session(
-        ${now}, ${id}, ${owner?.user_id ?? null}, ${fit(owner?.user_email ?? null, 255)},
-        ${fit(owner?.user_name ?? null, 255)}, ${row.client_type}, ${row.client_name}, ${row.client_version},
-        nullif(${jsonText(row.capabilities)}::text::jsonb, 'null'), coalesce(${jsonText(row.metadata)}::text::jsonb, '{}'),
-        ${row.protocol_version}, ${timeoutSeconds}, ${idleAfterSeconds},
-        ${maxPerUser ?? null}
-      ) as opened`,
-  )
-  return opened.opened
-}
 
 /**
  * The session manager of a database.
@@ -176,11 +95,7 @@ export function createSessionManager(
       if (!isUuid(sessionId)) return false
       const unknown = `reason must be one of ${DISCONNECT_REASONS.join(', ')}, got ${reason}`
       refuseFaults('endSession', DISCONNECT_REASONS.includes(reason) ? [] : [unknown])
-      const [session] = await patiently(
-        () => sql<{ ended: boolean }[]>`
-          select archon_mcp_end_session(${now()}, ${sessionId}, ${reason}) as ended`,
-      )
-      return session?.ended ?? false
+      return await endSession(sql, sessionId, reason, now())
     },
 
     async sweep(at = now() ?? undefined) {

@@ -18,7 +18,8 @@ import { requestOf } from '../mcp/read-request.ts'
 import { requestIds } from '../mcp/json-rpc.ts'
 import { type Caller, requireVar, type SessionVariables, type UserVariables } from '../variables.ts'
 import { DEFAULT_TIMEOUT_SECONDS, planSession, type SessionRules } from './life-cycle.ts'
-import { createSessionManager, openSession, sessionIdOfWire } from './session-manager.ts'
+import { endSession, openSession } from './session-row.ts'
+import { sessionIdOfWire } from './wire-id.ts'
 
 /** Where sessions are kept, and how long they live. */
 export interface SessionOptions extends SessionRules {
@@ -160,7 +161,7 @@ function refuseOutage(c: Context, error: unknown, message: McpMessage | null): v
 /** Ends the session here, whatever the handler knows of it: one without sessions of its own says 405. */
 async function end(c: Context, sql: Sql, id: string, next: () => Promise<void>): Promise<void> {
   try {
-    await createSessionManager(sql).endSession(id, 'client_disconnect')
+    await endSession(sql, id, 'client_disconnect')
   } catch (error) {
     return refuseOutage(c, error, null)
   }

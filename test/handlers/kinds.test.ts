@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ledgerOf } from '../../src/ledger/ledger.ts'
-import { sessionIdOfWire } from '../../src/sessions/session-manager.ts'
+import { sessionIdOfWire } from '../../src/sessions/wire-id.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { appWith, callTool, initialize, mcpHeaders, modern, post, tokenFor } from '../support/mcp.ts'
 import { messagesOf, readEvents, resultOf } from './answers.ts'

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { clientInfoOf, type McpMessage, parseMessage } from '../../src/mcp/message.ts'
 import { clientRow, planSession } from '../../src/sessions/life-cycle.ts'
-import { sessionIdOfWire } from '../../src/sessions/session-manager.ts'
+import { sessionIdOfWire } from '../../src/sessions/wire-id.ts'
 import { callTool, initialize, modern } from '../support/mcp.ts'
 
 const parsed = (body: unknown) => parseMessage(body) as McpMessage
