@@ -1,17 +1,17 @@
 import { type Context, type Handler, Hono } from 'hono'
 import type { JWK } from 'jose'
 import { health } from './api/health.ts'
-import { mcpApi } from './api/mcp-api.ts'
 import { mcpMetadata } from './auth/mcp-metadata.ts'
 import type { TokenOptions } from './auth/token-options.ts'
 import type { Config, OidcConfig } from './config.ts'
-import { dashboard, type SampleUser } from './dashboard/dashboard.ts'
+import type { SampleUser } from './dashboard/dashboard.ts'
 import type { SqlSource } from './db/client.ts'
 import { everyAnswer, everyRequest } from './edge/edge.ts'
 import { mcpRefusal, problem, type Refusal } from './errors.ts'
 import { requestIdOf } from './request-id.ts'
 import { assertionKeys } from './mcp/user-assertion.ts'
 import { mcpUserContext } from './mcp-user-context.ts'
+import { onDemand } from './on-demand.ts'
 import { tokensFor, upstreamsOf } from './upstreams.ts'
 import { VERSION } from './version.ts'
 
@@ -86,11 +86,19 @@ export function createApp(config: Config, parts: AppParts): Hono {
   app.get('/health', health({ sql, version: VERSION }))
   app.use(...everyRequest(atEdge))
   app.route('/', mcpMetadata(options))
-  app.route('/api/mcp', mcpApi(options))
+  const rest = async (): Promise<Hono> => {
+    const { mcpApi } = await import('./api/mcp-api.ts')
+    return new Hono().route('/api/mcp', mcpApi(options))
+  }
+  app.all('/api/mcp/*', onDemand(rest))
   if (parts.signIn !== undefined) app.route('/', parts.signIn)
   if (cookieKey !== undefined) {
     const oidc = parts.oidc ?? (typeof config.oidc === 'object' ? config.oidc : undefined)
-    app.route('/dashboard', dashboard({ ...options, cookieKey, sampleUsers, oidc, stopping }))
+    const pages = async (): Promise<Hono> => {
+      const { dashboard } = await import('./dashboard/dashboard.ts')
+      return new Hono().route('/dashboard', dashboard({ ...options, cookieKey, sampleUsers, oidc, stopping }))
+    }
+    app.all('/dashboard/*', onDemand(pages))
   }
   const upstreams = upstreamsOf(config, parts.assertionKeys)
   if (upstreams.keys !== undefined) app.route('/', assertionKeys({ keys: upstreams.keys }))

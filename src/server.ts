@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs'
 import type { Handler, Hono } from 'hono'
 import type { JWK } from 'jose'
+// With the server, not with the first request: its files may be replaced while it runs.
+import './api/mcp-api.ts'
+import './dashboard/dashboard.ts'
 import { createApp } from './app.ts'
 import type { TokenOptions } from './auth/token-options.ts'
 import { type Config, ConfigError, readConfig } from './config.ts'

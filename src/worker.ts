@@ -1,5 +1,5 @@
 import { connect as connectSocket } from 'node:net'
-import type { Context, Hono } from 'hono'
+import type { Context, Handler, Hono } from 'hono'
 import { createApp } from './app.ts'
 import { ConfigError, readConfig } from './config.ts'
 import { connect, type Sql } from './db/client.ts'
@@ -7,7 +7,6 @@ import { problem } from './errors.ts'
 import { serveMcp } from './mcp/serve-mcp.ts'
 import { keepRetention } from './personal-data/retention.ts'
 import { createSessionManager } from './sessions/session-manager.ts'
-import { sampleTools } from './trial/tools.ts'
 
 /** Bindings and variables; see wrangler.toml. */
 export interface WorkerEnv {
@@ -38,6 +37,12 @@ const JSON_VARIABLES = new Set(['UPSTREAMS', 'ASSERTION_KEYS'])
 const textOf = (name: string, value: unknown): string | undefined =>
   typeof value === 'string' ? value : JSON_VARIABLES.has(name) ? JSON.stringify(value) : undefined
 
+/** Their SDK is loaded by the first call: no start pays for it that has other tools. */
+const sampleTools: Handler = async (c, next) => {
+  const tools = await import('./trial/tools.ts')
+  return await serveMcp(tools.sampleTools)(c, next)
+}
+
 function makeApp(env: WorkerEnv): Hono {
   const texts = Object.entries(env).map(([name, value]) => [name, textOf(name, value)] as const)
   const config = readConfig({ ...Object.fromEntries(texts), DATABASE_URL: databaseUrlOf(env) }, 'worker')
@@ -52,7 +57,7 @@ function makeApp(env: WorkerEnv): Hono {
     sql,
     peerOf: (c) => c.req.header('cf-connecting-ip'),
     tokens: config.tokens,
-    handler: config.upstream === 'trial' ? serveMcp(sampleTools) : undefined,
+    handler: config.upstream === 'trial' ? sampleTools : undefined,
     ...(typeof config.cookieKey === 'object' ? { cookieKey: config.cookieKey.secret } : {}),
   })
 }

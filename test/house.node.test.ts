@@ -46,6 +46,7 @@ const ROOTS = [
   'mcp-user-context.ts',
   'quota.ts',
   'app.ts',
+  'on-demand.ts',
   'config.ts',
   'config-values.ts',
   'config-rules.ts',

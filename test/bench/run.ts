@@ -4,6 +4,7 @@ import { groups } from './groups.ts'
 import { limits } from './limits.ts'
 import { outage } from './outage.ts'
 import { reports } from './reports.ts'
+import { startup } from './startup.ts'
 
 /** Each prints what it saw, and throws when a promise was broken. */
 const benches: Record<string, (options: string[]) => Promise<void>> = {
@@ -14,6 +15,7 @@ const benches: Record<string, (options: string[]) => Promise<void>> = {
   outage,
   export: exporting,
   reports,
+  startup,
 }
 
 const [name = 'throughput', ...options] = process.argv.slice(2)

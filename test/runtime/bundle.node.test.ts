@@ -8,7 +8,7 @@ import { signedInAs } from '../support/visitor.ts'
 import { type Bundle, bundleWorker, type ServedWorker, startWorker } from '../support/wrangler.ts'
 import { behavesAsEverywhere } from './suite.ts'
 
-const kB = (bytes: number): number => Math.round(bytes / 1000)
+const kB = (bytes: number): number => Math.ceil(bytes / 100) / 10
 
 // Wrangler does not run under Bun.
 describe.skipIf('bun' in process.versions)('the bundle that is deployed to Workers', () => {

@@ -14,8 +14,10 @@ export interface ServedWorker extends AsyncDisposable {
 }
 
 const run = promisify(execFile)
-const ROOT = fileURLToPath(new URL('../..', import.meta.url).href)
-const WRANGLER = join(
+/** The folder of wrangler.toml. */
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url).href)
+/** The program, to be run with Node. */
+export const WRANGLER = join(
   dirname(createRequire(import.meta.url).resolve('wrangler/package.json')),
   'bin/wrangler.js',
 )
