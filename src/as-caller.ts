@@ -64,3 +64,12 @@ export async function asCaller<T>(
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,
   })
 }
+
+/**
+ * Runs a report of what the server's login alone may ask, for those who administer: whoever calls this has seen to
+ * that. It cannot write either, and takes no longer.
+ * @throws PostgresError 57014 when a statement takes more than 30 s.
+ * @example const preview = await asServer(c, sql, (db) => previewQuota(db, quota, 30))
+ */
+export const asServer = <T>(c: Context, sql: SqlSource, read: (db: Queryable) => Promise<T>): Promise<T> =>
+  inTransaction(resolveSql(sql, c), read, { readOnly: true, statementTimeoutMs: STATEMENT_TIMEOUT_MS })

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { actorOf, asCaller } from '../as-caller.ts'
+import { actorOf, asCaller, asServer } from '../as-caller.ts'
 import { resolveSql } from '../db/client.ts'
 import { problem } from '../errors.ts'
 import { putQuota, QuotaError, quotaErrorOf, removeQuota } from '../limits/quotas.ts'
@@ -85,7 +85,7 @@ export const quotas = [
     body: PreviewBody,
     answers: { 200: Preview },
     handle: (c, { body: { quota, days } }, { sql }) =>
-      withFaults(async () => c.json(await previewQuota(resolveSql(sql, c), quota, days))),
+      withFaults(async () => c.json(await asServer(c, sql, (db) => previewQuota(db, quota, days)))),
   }),
   route({
     method: 'DELETE',

@@ -121,6 +121,7 @@ export const signedIn = (
 
 /** Postgres has a list of zones of its own. */
 const UNKNOWN_ZONE = '22023'
+const TOOK_TOO_LONG = '57014'
 
 /** Answers what no page expected: with a page that says so, and an id under which the log has the rest. */
 export function failed(error: Error, c: Context): Response {
@@ -130,6 +131,13 @@ export function failed(error: Error, c: Context): Response {
       status: 400,
       title: 'Time zone not known',
       text: 'The database does not know this time zone. Choose another one, such as that of a city near you.',
+    })
+  }
+  if (errorCode(error) === TOOK_TOO_LONG) {
+    return messagePage(c, {
+      status: 503,
+      title: 'This takes too long',
+      text: 'There are too many calls to answer this within half a minute. Ask for fewer days, or for one user or department.',
     })
   }
   const requestId = requestIdOf(c)

@@ -168,7 +168,12 @@ describe('limits', () => {
     const text = textOf((await ada.get(path)).html)
     expect(text).toMatch(/Each user: 2 calls a day.*Warns at 50.0%, 90.0%.*Tools report, translate/)
     expect(text).toMatch(/Nearest to their cap.*Alice/)
-    expect(text).toContain('What it would have refused in the last 30 days')
+    expect(text).toContain('What would it have refused in the last… 7 days 30 days')
+    expect(text).not.toContain('None of')
+    for (const days of [7, 30]) {
+      expect(textOf((await ada.get(`${path}?preview=${days}`)).html)).toContain('None of 2 calls.')
+    }
+    expect((await visitorOf('Alice').get(`${path}?preview=30`)).html).not.toContain('look back')
     const own = textOf((await visitorOf('Alice').get('/limits')).html)
     expect(own).toMatch(/Each user for report, translate alone 2 calls a day.*2 used.*0 left/)
 

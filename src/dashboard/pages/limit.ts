@@ -2,7 +2,6 @@ import { type Context, Hono } from 'hono'
 import { type Queryable, resolveSql, type SqlSource } from '../../db/client.ts'
 import { removeQuota } from '../../limits/quotas.ts'
 import { choicesFor } from '../../reports/choices.ts'
-import { previewQuota, type QuotaPreview } from '../../reports/quota-preview.ts'
 import type { McpBudget, McpQuota } from '../../reports/quota-rows.ts'
 import { quotaById } from '../../reports/quotas.ts'
 import { isUuid } from '../../uuid.ts'
@@ -12,17 +11,15 @@ import { details, facts } from '../components/facts.ts'
 import { table } from '../components/table.ts'
 import type { DashboardEnv } from '../env.ts'
 import { count, moment, percent } from '../format.ts'
-import { html, type Html, type Part } from '../html.ts'
+import { html, type Html } from '../html.ts'
 import { page } from '../layout.ts'
 import { chosenZone } from '../period.ts'
 import { readAs } from '../read.ts'
 import { namesOf } from '../who.ts'
-import { definitionOf } from './limit-fields.ts'
+import { lookBack } from './limit-look-back.ts'
 import { allowanceOf, amountCell, scopeOf, standingCell } from './limit-table.ts'
 import { notFound } from './message.ts'
 import { personCell } from './users.ts'
-
-const PREVIEW_DAYS = 30
 
 const idOf = (c: Context): string => (c.req.param('id') ?? '').toLowerCase()
 
@@ -95,47 +92,12 @@ const holdersOf = ({ metric, holders = [], scope }: McpBudget, base: string): Ht
       empty: 'Nobody has used anything of it in this window.',
     })}`
 
-const previewOf = ({ calls, refused, holders, total }: QuotaPreview, base: string, timezone: string): Part =>
-  html`<h2>What it would have refused in the last ${PREVIEW_DAYS} days</h2>
-    <p>
-      ${
-        refused === 0
-          ? html`None of ${count(calls)} calls.`
-          : html`<strong>${count(refused)}</strong> of ${count(calls)} calls, by ${count(total)}
-              ${total === 1 ? 'user' : 'users'}.`
-      }
-    </p>
-    ${
-      refused === 0
-        ? ''
-        : table({
-            caption: 'Whom it would have refused',
-            columns: [
-              {
-                title: 'User',
-                cell: (holder) =>
-                  personCell(holder, holder.user_id === undefined ? null : `${base}/users/${holder.user_id}`),
-              },
-              { title: 'Department', cell: (holder) => holder.department ?? '–' },
-              { title: 'Calls refused', number: true, cell: (holder) => count(holder.calls_refused) },
-              { title: 'First', cell: (holder) => moment(holder.first_refused_at, timezone) },
-              { title: 'Last', cell: (holder) => moment(holder.last_refused_at, timezone) },
-            ],
-            rows: holders,
-            empty: '',
-          })
-    }`
-
 async function limitPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<Response> {
   const found = await read(c, sql)
   if (found === null) return notFound(c, 'limit')
   const { quota, names } = found
   const { timezone } = chosenZone(c.req.query())
   const path = `${c.var.base}/limits/${quota.quota_id}`
-  // Whom a limit would have refused is for those who may set one.
-  const preview = isAdmin(c)
-    ? await previewQuota(resolveSql(sql, c), definitionOf(quota), PREVIEW_DAYS)
-    : null
   return page(c, {
     title: titleOf(quota, names),
     path: '/limits',
@@ -147,7 +109,7 @@ async function limitPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<Resp
     content: html`
       ${about(quota, timezone)}
       ${quota.kind === 'budget' && quota.holders !== undefined ? holdersOf(quota, c.var.base) : ''}
-      ${preview === null ? '' : previewOf(preview, c.var.base, timezone)}
+      ${isAdmin(c) ? await lookBack(c, sql, quota) : ''}
     `,
   })
 }
