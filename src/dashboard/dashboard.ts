@@ -78,8 +78,8 @@ export function dashboard(options: DashboardOptions): Hono<DashboardEnv> {
   app.use(securityHeaders)
   app.route('/', assets())
   app.use(visitor(cookie, now), formGuard)
-  app.route('/', signInRoutes(options, cookie, vouch))
   if (provider !== null) app.route('/', providerRoutes(options, provider, cookie, vouch))
+  app.route('/', signInRoutes(options, cookie, vouch))
   app.use(
     signedIn(options, vouch, async (c) => {
       const { visit, now, base } = c.var

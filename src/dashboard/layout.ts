@@ -16,6 +16,8 @@ export interface PageFrame {
   back?: { address: string; text: string }
   /** Beside the title, such as a link to a file. */
   actions?: Part
+  /** Where the browser goes by itself. */
+  goOn?: string
   status?: 200 | 400 | 403 | 404 | 409 | 413 | 500 | 503
 }
 
@@ -63,13 +65,14 @@ function whoIsSignedIn(c: Context<DashboardEnv>): Html {
   </div>`
 }
 
-const document = (c: Context<DashboardEnv>, title: string, body: Part): Html =>
+const document = (c: Context<DashboardEnv>, title: string, body: Part, goOn?: string): Html =>
   html`<!doctype html>
     <html lang="en">
       <head>
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
+        ${goOn === undefined ? '' : html`<meta http-equiv="refresh" content="0; url=${goOn}" />`}
         <title>${title} · MCP usage</title>
         <link rel="icon" href="data:," />
         <link rel="stylesheet" href="${c.var.base}${ASSETS.style.path}" />
@@ -104,11 +107,14 @@ export function page(
 }
 
 /** A page for anybody: the sign-in, and what can go wrong before it. */
-export function plainPage(c: Context<DashboardEnv>, { title, content, status = 200 }: PageFrame): Response {
+export function plainPage(
+  c: Context<DashboardEnv>,
+  { title, content, goOn, status = 200 }: PageFrame,
+): Response {
   const body = html`<main class="plain" id="content">
     <p class="brand">MCP usage</p>
     <h1>${title}</h1>
     ${content}
   </main>`
-  return c.html(document(c, title, body).toString(), status)
+  return c.html(document(c, title, body, goOn).toString(), status)
 }

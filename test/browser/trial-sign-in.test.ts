@@ -83,8 +83,11 @@ describe('the sign-in', () => {
     await page.getByRole('button', { name: 'Carol Counter' }).click()
     await page.waitForURL(`${trial.origin}/dashboard`)
     expect(await page.locator('body').innerText()).toContain('Carol Counter')
-    await page.getByRole('button', { name: 'Sign out' }).first().click()
-    await page.waitForURL(/sign-/)
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await page.getByRole('heading', { name: 'Sign out of the trial?' }).waitFor()
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await page.getByText('You are signed out.').waitFor()
+    expect(new URL(page.url()).pathname).toBe('/dashboard/sign-in')
   })
 
   it('ends with one click, and with none where nobody is signed in', async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Vouch } from '../../src/dashboard/guard.ts'
 import type { Provider, ProviderTokens } from '../../src/dashboard/sign-in/provider.ts'
-import { credentialOf, isDue, renewable, renewed } from '../../src/dashboard/sign-in/renewal.ts'
+import { credentialOf, isDue, kept, renewed } from '../../src/dashboard/sign-in/renewal.ts'
 import type { Visit } from '../../src/dashboard/sign-in/visit.ts'
 
 const NOW = new Date('2026-10-01T12:00:00Z')
@@ -10,6 +10,7 @@ const CLAIMS = { iss: 'https://id.example.com', sub: 'alice' }
 const VISIT: Visit = {
   id: 'visit',
   credential: { kind: 'token', token: 'old' },
+  fromProvider: { idToken: 'id' },
   refreshToken: 'refresh',
   renewAt: SECONDS,
   expiresAt: SECONDS + 3600,
@@ -24,10 +25,12 @@ const giving = (refresh: Provider['refresh']): Provider => ({
   authorizationUrl: () => Promise.reject(new Error('nobody asks')),
   exchange: () => Promise.reject(new Error('nobody asks')),
   refresh,
+  signOutUrl: () => Promise.resolve(null),
 })
 const tokens = (more: Partial<ProviderTokens> = {}): ProviderTokens => ({
   accessToken: 'good',
   claims: undefined,
+  idToken: undefined,
   refreshToken: undefined,
   expiresIn: 300,
   ...more,
@@ -47,16 +50,17 @@ describe('a sign-in with a provider', () => {
   })
 
   it('is renewed a minute before its token ends, where there is something to renew it with', () => {
-    expect(renewable(tokens({ refreshToken: 'r' }), NOW)).toEqual({
+    expect(kept(tokens({ refreshToken: 'r' }), NOW)).toEqual({
+      fromProvider: {},
       refreshToken: 'r',
       renewAt: SECONDS + 240,
     })
-    expect(renewable(tokens(), NOW)).toEqual({})
+    expect(kept(tokens({ idToken: 'i' }), NOW)).toEqual({ fromProvider: { idToken: 'i' } })
     expect([0, 1].map((late) => isDue({ ...VISIT, renewAt: SECONDS + late }, NOW))).toEqual([true, false])
     expect(isDue({ ...VISIT, refreshToken: undefined }, NOW)).toBe(false)
   })
 
-  it('keeps the refresh token of a provider that gives no other', async () => {
+  it('keeps the refresh and ID tokens of a provider that gives no others', async () => {
     const next = await renewed(
       VISIT,
       giving(async () => tokens()),

@@ -80,3 +80,17 @@ export function signInPage(
   `
   return plainPage(c, { title: 'Sign in', content, status: wrong === undefined ? 200 : 403 })
 }
+
+/**
+ * Goes on to the provider, where its session ends too. A page, not a redirect: `form-action` would hold for that, since
+ * it is a form that signs out.
+ */
+export const goOnPage = (c: Context<DashboardEnv>, address: URL): Response =>
+  plainPage(c, {
+    title: 'You are signed out here',
+    goOn: address.href,
+    content: html`<p>
+      Next comes your organisation’s own sign-out.
+      <a href="${address.href}">Go on</a>
+    </p>`,
+  })

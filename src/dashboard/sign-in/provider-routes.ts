@@ -4,19 +4,22 @@ import type { DashboardEnv, DashboardOptions } from '../env.ts'
 import type { Vouch } from '../guard.ts'
 import { messagePage } from '../pages/message.ts'
 import { newCodeRequest, type Provider } from './provider.ts'
-import { credentialOf, renewable } from './renewal.ts'
+import { credentialOf, kept } from './renewal.ts'
 import { enter, localPath } from './routes.ts'
+import { goOnPage } from './page.ts'
 import { newVisit, VISIT_SECONDS, type VisitCookie } from './visit.ts'
 
 /**
  * Where the provider sends people back to: the public origin, whatever a proxy made of the request; on this machine
  * the name by which it was asked for, to which the cookie belongs.
  */
-function callbackOf(c: Context<DashboardEnv>, { resource }: DashboardOptions): string {
+function addressOf(c: Context<DashboardEnv>, { resource }: DashboardOptions, path: string): string {
   const asked = new URL(c.req.url)
   const { origin } = isLoopback(asked.hostname) ? asked : new URL(resource)
-  return `${origin}${c.var.base}/callback`
+  return `${origin}${c.var.base}${path}`
 }
+const callbackOf = (c: Context<DashboardEnv>, options: DashboardOptions): string =>
+  addressOf(c, options, '/callback')
 
 const noProvider = (error: unknown): null => {
   console.error(
@@ -25,7 +28,7 @@ const noProvider = (error: unknown): null => {
   return null
 }
 
-/** `/sign-in/start` and `/callback`: to the provider and back. */
+/** `/sign-in/start` and `/callback`: to the provider and back; `/sign-out`: from both. */
 export const providerRoutes = (
   options: DashboardOptions,
   provider: Provider,
@@ -67,6 +70,17 @@ export const providerRoutes = (
       const lasts =
         tokens.refreshToken !== undefined || credential.kind === 'claims' ? VISIT_SECONDS : tokens.expiresIn
       const end = lasts === undefined ? undefined : now + lasts
-      const signedIn = { credential, ...renewable(tokens, c.var.now) }
+      const signedIn = { credential, ...kept(tokens, c.var.now) }
       return await enter(c, cookie, signedIn, end, pending.to)
+    })
+    .post('/sign-out', async (c, next) => {
+      const { fromProvider } = c.var.visit
+      if (fromProvider === undefined) return await next()
+      const redirectUri = addressOf(c, options, '/sign-in')
+      const away = await provider
+        .signOutUrl({ idToken: fromProvider.idToken, redirectUri, state: 'out' })
+        .catch(noProvider)
+      if (away === null) return await next()
+      await cookie.write(c, c.var.base, newVisit(c.var.now))
+      return goOnPage(c, away)
     })

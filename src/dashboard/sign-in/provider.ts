@@ -6,6 +6,8 @@ import type { OidcOptions } from '../env.ts'
 export interface ProviderTokens {
   accessToken: string
   claims: Claims | undefined
+  /** The text of the ID token, which tells the provider at the end who leaves. */
+  idToken: string | undefined
   refreshToken: string | undefined
   /** Seconds for which they are good; undefined where the provider does not say. */
   expiresIn: number | undefined
@@ -30,6 +32,18 @@ export interface Provider {
   exchange(callback: URL, request: CodeRequest): Promise<ProviderTokens | null>
   /** @returns null when the provider gives no more. */
   refresh(refreshToken: string): Promise<ProviderTokens | null>
+  /**
+   * Where to send somebody who signs out, so that the provider's session ends too (RP-Initiated Logout 1.0).
+   * @returns null for a provider that has no such place.
+   */
+  signOutUrl(request: SignOutRequest): Promise<URL | null>
+}
+
+/** What the provider is told of somebody who leaves, and where it sends them back to. */
+export interface SignOutRequest {
+  idToken: string | undefined
+  redirectUri: string
+  state: string
 }
 
 const METADATA_SECONDS = 600
@@ -72,6 +86,7 @@ function tokensOf(result: oauth.TokenEndpointResponse): ProviderTokens {
   return {
     accessToken: result.access_token,
     claims,
+    idToken: result.id_token,
     refreshToken: result.refresh_token,
     expiresIn: result.expires_in,
   }
@@ -83,7 +98,9 @@ export function createProvider(
   now: () => Date,
 ): Provider {
   const client: oauth.Client = { client_id: clientId }
-  const requests = { [oauth.allowInsecureRequests]: new URL(issuer).protocol === 'http:' }
+  const { protocol } = new URL(issuer)
+  const requests = { [oauth.allowInsecureRequests]: protocol === 'http:' }
+  const isWeb = (address: string): boolean => ['https:', protocol].includes(new URL(address).protocol)
   let known: { at: number; server: Promise<oauth.AuthorizationServer> } | undefined
 
   const discover = async (): Promise<oauth.AuthorizationServer> => {
@@ -150,6 +167,16 @@ export function createProvider(
         const response = await oauth.refreshTokenGrantRequest(server, client, secret, refreshToken, requests)
         return tokensOf(await oauth.processRefreshTokenResponse(server, client, response))
       })
+    },
+    async signOutUrl({ idToken, redirectUri, state }) {
+      const { end_session_endpoint: endpoint } = await serverOf()
+      if (endpoint === undefined || !isWeb(endpoint)) return null
+      const url = new URL(endpoint)
+      if (idToken !== undefined) url.searchParams.set('id_token_hint', idToken)
+      url.searchParams.set('client_id', clientId)
+      url.searchParams.set('post_logout_redirect_uri', redirectUri)
+      url.searchParams.set('state', state)
+      return url
     },
   }
 }

@@ -22,14 +22,16 @@ export async function credentialOf(
   return claims === undefined ? null : { kind: 'claims', claims }
 }
 
-/** What a visit keeps of tokens, so that they are renewed in time. */
-export const renewable = (
-  { refreshToken, expiresIn = UNTOLD_SECONDS }: ProviderTokens,
+/** What a visit keeps of tokens, so that they are renewed in time, and the provider's session ends with it. */
+export const kept = (
+  { refreshToken, idToken, expiresIn = UNTOLD_SECONDS }: ProviderTokens,
   now: Date,
-): Pick<Visit, 'refreshToken' | 'renewAt'> =>
-  refreshToken === undefined
+): Pick<Visit, 'fromProvider' | 'refreshToken' | 'renewAt'> => ({
+  fromProvider: { idToken },
+  ...(refreshToken === undefined
     ? {}
-    : { refreshToken, renewAt: secondsOf(now) + Math.max(expiresIn - EARLY_SECONDS, EARLY_SECONDS) }
+    : { refreshToken, renewAt: secondsOf(now) + Math.max(expiresIn - EARLY_SECONDS, EARLY_SECONDS) }),
+})
 
 /** Whether it is time. */
 export const isDue = ({ refreshToken, renewAt }: Visit, now: Date): boolean =>
@@ -57,5 +59,6 @@ export async function renewed(
   if (credential === null) return null
   // A provider that does not rotate them gives none.
   const refreshToken = tokens.refreshToken ?? visit.refreshToken
-  return { ...visit, credential, ...renewable({ ...tokens, refreshToken }, now) }
+  const idToken = tokens.idToken ?? visit.fromProvider?.idToken
+  return { ...visit, credential, ...kept({ ...tokens, refreshToken, idToken }, now) }
 }

@@ -33,9 +33,15 @@ export async function enter(
 export const signInRoutes = (options: DashboardOptions, cookie: VisitCookie, vouch: Vouch) =>
   new Hono<DashboardEnv>()
     .get('/sign-in', async (c) => {
-      const { to, reason } = c.req.query()
+      // A provider that has signed somebody out gives back the state, and nothing else.
+      const { to, state, reason = state } = c.req.query()
       // The form's key is of this visit, which the cookie must bring back.
-      await cookie.write(c, c.var.base, { ...c.var.visit, credential: undefined, refreshToken: undefined })
+      await cookie.write(c, c.var.base, {
+        ...c.var.visit,
+        credential: undefined,
+        refreshToken: undefined,
+        fromProvider: undefined,
+      })
       return signInPage(c, options, { to: localPath(to), reason })
     })
     .post('/sign-in', async (c) => {

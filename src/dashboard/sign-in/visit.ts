@@ -21,6 +21,8 @@ export interface Visit {
   id: string
   credential?: Credential | undefined
   pending?: PendingSignIn | undefined
+  /** Of somebody who came from the provider: its session ends with this one. */
+  fromProvider?: { idToken?: string | undefined } | undefined
   /** With which the provider gives a new token. */
   refreshToken?: string | undefined
   /** Seconds since the epoch at which the credential is to be renewed, or the sign-in is over. */
@@ -103,10 +105,16 @@ export function createVisitCookie(cookieKey: string, { secure }: { secure: boole
     },
     async write(c, path, { expiresAt, ...visit }) {
       const { seal } = await keysOf()
-      const sealed = await new EncryptJWT({ visit })
-        .setProtectedHeader({ alg: 'dir', enc: 'A256GCM' })
-        .setExpirationTime(expiresAt)
-        .encrypt(seal)
+      const sealedOf = (visit: Omit<Visit, 'expiresAt'>): Promise<string> =>
+        new EncryptJWT({ visit })
+          .setProtectedHeader({ alg: 'dir', enc: 'A256GCM' })
+          .setExpirationTime(expiresAt)
+          .encrypt(seal)
+      let sealed = await sealedOf(visit)
+      // The provider knows who leaves without its ID token too: by its own session.
+      if (sealed.length > PIECE * MOST_PIECES && visit.fromProvider !== undefined) {
+        sealed = await sealedOf({ ...visit, fromProvider: {} })
+      }
       if (sealed.length > PIECE * MOST_PIECES) throw new Error('The token is too long for a cookie')
       const attributes = { path: path === '' ? '/' : path, httpOnly: true, sameSite: 'Lax', secure } as const
       for (let i = 0; i < MOST_PIECES; i++) {
