@@ -127,6 +127,8 @@ create index archon_mcp_requests_user on archon_mcp_requests (user_id, timestamp
 create index archon_mcp_requests_department
   on archon_mcp_requests (department, timestamp desc)
   where department is not null;
+-- Who calls the API has no session by which to be found.
+create index archon_mcp_requests_api on archon_mcp_requests (timestamp desc) where kind = 'api';
 -- Open calls are few: the sweep reads all of them, and a limit of calls in flight those of one user.
 create index archon_mcp_requests_open on archon_mcp_requests (user_id, hold_expires_at) where status = 'open';
 
@@ -301,6 +303,7 @@ select archon_mcp_set_aside_rows(
 );
 delete from archon_mcp_requests where status = 'open' or session_id is null;
 drop index archon_mcp_requests_open;
+drop index archon_mcp_requests_api;
 drop index archon_mcp_requests_department;
 drop index archon_mcp_requests_user;
 alter table archon_mcp_requests

@@ -293,7 +293,9 @@ create function archon_mcp_call_sums(
   -- Without: calls, successes, tokens, costs, unpriced and estimated ones; the others are 0.
   p_whole boolean default true,
   -- Those alone that succeeded.
-  p_succeeded boolean default false
+  p_succeeded boolean default false,
+  -- Of MCP or of the API alone.
+  p_kind text default null
 ) returns setof archon_mcp_call_sum
 language plpgsql
 stable
@@ -360,7 +362,7 @@ begin
   into v_kept, v_groups
   from unnest(v_columns, v_types) with ordinality as wanted (name, type, place);
 
-  if p_session_id is null and not p_unpriced and not p_succeeded then
+  if p_session_id is null and not p_unpriced and not p_succeeded and p_kind is null then
     v_rollup := archon_mcp_rollup_of(
       p_by || case when p_user_id is not null then array['user_id'] end
         || case when p_department is not null then array['department'] end
@@ -462,6 +464,7 @@ begin
       'and call.user_id = ' || quote_literal(p_user_id),
       'and call.department = ' || quote_literal(p_department),
       'and call.session_id = ' || quote_literal(p_session_id),
+      'and call.kind = ' || quote_literal(p_kind),
       case when 'ms' = any (p_by) then 'and call.duration_ms is not null' end,
       case when p_succeeded then 'and call.status = ''success''' end
     ),
@@ -586,7 +589,7 @@ begin
     current_schema()
   );
   execute format(
-    'alter function archon_mcp_call_sums(text[], timestamptz, timestamptz, uuid, text, uuid, boolean, text, uuid, text, boolean, boolean) '
+    'alter function archon_mcp_call_sums(text[], timestamptz, timestamptz, uuid, text, uuid, boolean, text, uuid, text, boolean, boolean, text) '
       'set search_path = %I, pg_temp',
     current_schema()
   );

@@ -1,12 +1,12 @@
 import type { Queryable } from '../db/client.ts'
-import { costOfCall } from './call-sums.ts'
+import { callSums } from './call-sums.ts'
 import { clientTypeColumn, type ReportedClientType } from './client-types.ts'
 import { plain } from './plain.ts'
 import { comesAfter, cutPage, type PageRequest, type Position, positionColumns } from './position.ts'
 import { lifeColumns, type SessionStatus, sessionsWithLife, type StatusFilter } from './session-life.ts'
 import { isWanted, type SessionsFilter } from './session-rows.ts'
 import { departmentOf, emailOf, nameOf } from './user-names.ts'
-import { type ReportCaller, visibleTo } from './visible-to.ts'
+import type { ReportCaller } from './visible-to.ts'
 
 /** A client at work: a session of MCP, or a user who calls the API, of the last day. Moments are ISO 8601. */
 export interface Activity {
@@ -59,19 +59,16 @@ const API_STATUS: Record<StatusFilter, string> = {
   disconnected: `caller.last_activity < now() - interval '${API_LIVES}'`,
 }
 
-/** Of the API, its callers of the last day. */
+/** Of the API, its callers of the last day, by sums: who may not read single calls sees them too. */
 const callers = (sql: Queryable, caller: ReportCaller, { status, userId, department }: ActivityFilter) => sql`
   (
     select coalesce(call.user_id, '00000000-0000-0000-0000-000000000000') as id, call.user_id,
-           min(call.timestamp) as connected_at, max(call.timestamp) as last_activity,
-           count(*) filter (where call.status <> 'open') as calls,
-           coalesce(sum(${costOfCall(sql)}) filter (where call.status <> 'open'), 0) as cost
-    from archon_mcp_requests as call
-    where call.kind = 'api'
-      and call.timestamp >= now() - interval '24 hours'
-      and ${visibleTo(sql, caller, 'call.user_id')}
-      ${userId === undefined ? sql`` : sql`and call.user_id = ${userId}`}
-    group by call.user_id
+           call.first_at as connected_at, call.last_at as last_activity, call.calls, call.cost
+    from ${callSums(sql, caller, ['user_id'], {
+      period: { start: sql`now() - interval '24 hours'`, end: sql`'infinity'::timestamptz` },
+      userId,
+      kind: 'api',
+    })}
   ) as caller
   left join archon_mcp_users as known on known.user_id = caller.user_id
   where ${sql.unsafe(API_STATUS[status])}

@@ -56,6 +56,8 @@ export interface SummedCalls {
   /** That of the call at its time. */
   department?: string | undefined
   sessionId?: string | undefined
+  /** @default both */
+  kind?: 'mcp' | 'api'
   /** Only tokens of models that had no price. */
   unpriced?: boolean
   /**
@@ -79,7 +81,7 @@ export const callSums = (
   archon_mcp_call_sums(
     ${`{${by.join(',')}}`}::text[], ${of.period?.start ?? null}, ${of.period?.end ?? null}, ${of.userId ?? null},
     ${of.department ?? null}, ${of.sessionId ?? null}, ${of.unpriced ?? false}, ${role}, ${userId}, ${department},
-    ${of.costsOnly !== true}
+    ${of.costsOnly !== true}, p_kind => ${of.kind ?? null}
   ) as call`
 
 /** What a call cost. Other writers know only the rounded column; the exact one is then the default, 0. */

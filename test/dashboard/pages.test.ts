@@ -228,9 +228,18 @@ describe('clients', () => {
     const alone = await visitorOf('Carl').get('/clients?kind=api')
     expect(alone.html).not.toContain(sessionOf('Carl'))
     expect(textOf(alone.html)).toMatch(/Carl .* API .* Active/)
-    // Who calls the API is known by single calls alone.
-    const finance = textOf((await visitorOf('Fin').get('/clients?kind=api')).html)
-    expect(finance).toMatch(/\d MCP sessions\. What calls of the API cost is in the costs/)
+    // Finance reads no single call of others, and sees them by their sums.
+    for (const who of ['Fin', 'Ada'] as const) {
+      expect(textOf((await visitorOf(who).get('/clients?kind=api')).html)).toMatch(
+        /Carl .* API .* Active .* 1 \$0\.00/,
+      )
+      const together = (await visitorOf(who).get('/clients')).html
+      expect(together).toContain(sessionOf('Carl'))
+      expect(textOf(together)).toContain('1 user of the API in the last 24 hours')
+    }
+    for (const who of ['Alice', 'Mia'] as const) {
+      expect(textOf((await visitorOf(who).get('/clients?kind=api')).html)).toContain('Nobody is here')
+    }
   })
 
   it('have a page with their calls', async () => {

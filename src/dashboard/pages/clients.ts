@@ -78,9 +78,7 @@ function columns(c: Context<DashboardEnv>): Column<Activity>[] {
 async function clientsPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<Response> {
   const query = c.req.query()
   const path = `${c.var.base}/clients`
-  // Those who call the API are known by their single calls, which finance does not read.
-  const sumsAlone = c.var.user?.role === 'finance'
-  const filter = { ...filterOf(query), ...(sumsAlone ? { kind: 'mcp' as const } : {}) }
+  const filter = filterOf(query)
   const after = positionOf(query['cursor'] ?? '')
   const { list, choices } = await readAs(c, sql, async (db, caller) => {
     const [list, choices] = await Promise.all([
@@ -109,16 +107,14 @@ async function clientsPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<Re
     path: '/clients',
     content: html`
       ${filters({ path, query, fields, keep: ['kind'] })}
-      ${sumsAlone ? '' : tabs('Kind of activity', 'kind', { path, query, choices: kinds, chosen: filter.kind })}
+      ${tabs('Kind of activity', 'kind', { path, query, choices: kinds, chosen: filter.kind })}
       <div id="clients" data-live>
         <p class="hint">
           ${count(totals.mcp)} MCP
           ${totals.mcp === 1 ? 'session' : 'sessions'}${
-            sumsAlone
-              ? html`. What calls of the API cost is in <a href="${c.var.base}/costs">the costs</a>.`
-              : filter.kind === 'mcp' || filter.clientType !== undefined
-                ? ''
-                : `, ${count(totals.api)} ${totals.api === 1 ? 'user' : 'users'} of the API in the last 24 hours`
+            filter.kind === 'mcp' || filter.clientType !== undefined
+              ? ''
+              : `, ${count(totals.api)} ${totals.api === 1 ? 'user' : 'users'} of the API in the last 24 hours`
           }
         </p>
         ${table({
