@@ -1,6 +1,7 @@
 import type { Queryable } from '../db/client.ts'
 import { periodLine } from './cost-csv.ts'
 import { csvRow } from './csv.ts'
+import { linesInPages } from './lines-in-pages.ts'
 import { type Period, toldPeriod } from './period.ts'
 import { plain } from './plain.ts'
 import { comesAfter, cutPage, type PageRequest, type Position, positionColumns } from './position.ts'
@@ -66,7 +67,6 @@ export async function listAudit(
   return { audit: rows.map(lineOf), total: count.total, next }
 }
 
-const CSV_PAGE = 1000
 const CSV_COLUMNS = [
   'audit_id',
   'at',
@@ -78,29 +78,24 @@ const CSV_COLUMNS = [
   'details',
 ] as const
 
-/** The same as CSV: a line for each act, then how many, then the period. Read in steps, as somebody reads it. */
+/** The same as CSV: a line for each act, then how many, then the period. */
 export async function* auditLines(
   read: ReportReader,
   filter: AuditFilter,
   period: Period,
 ): AsyncGenerator<string> {
   yield csvRow(CSV_COLUMNS)
-  let acts = 0
-  let after: Position | null = null
-  do {
-    const page: PageRequest = { limit: CSV_PAGE, after }
-    const found: AuditRow[] = await read((sql) => pageOfAudit(sql, { ...filter, period }, page))
-    const { rows, next } = cutPage(found, CSV_PAGE)
-    for (const row of rows) {
+  const acts = yield* linesInPages(
+    read,
+    (sql, _, page) => pageOfAudit(sql, { ...filter, period }, page),
+    (row) => {
       const { details, ...line } = lineOf(row)
-      yield csvRow([
+      return csvRow([
         ...CSV_COLUMNS.slice(0, -1).map((column) => line[column as keyof typeof line] ?? null),
         JSON.stringify(details),
       ])
-    }
-    acts += rows.length
-    after = next
-  } while (after !== null)
+    },
+  )
   yield csvRow(['Total', acts, ...Array<null>(CSV_COLUMNS.length - 2).fill(null)])
   yield periodLine(toldPeriod(period), CSV_COLUMNS.length)
 }

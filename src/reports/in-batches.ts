@@ -30,7 +30,7 @@ async function within(taken: Promise<void>, ms: number): Promise<void> {
  * The rows of one query, all of one moment, so many at a time: for reports whose order is made of sums, where a page
  * cannot be found without all of them. The transaction lasts until the last batch is fetched, and fetches no further
  * than somebody reads; it ends when a batch is not taken for 8 s.
- * @param query the rows, in their order.
+ * @param query the rows, in their order; a batch is good until the next is asked for.
  * @throws what Postgres throws, and Error when nobody read on, after the batches that came before.
  * @example for await (const rows of inBatches(read, (sql, caller) => usersQuery(sql, caller))) write(rows)
  */
@@ -40,7 +40,7 @@ export async function* inBatches<Row extends object>(
   patienceMs = PATIENCE_MS,
 ): AsyncGenerator<readonly Row[]> {
   // A write waits until the one before was read.
-  const { readable, writable } = new TransformStream<readonly Row[], readonly Row[]>()
+  const { readable, writable } = new TransformStream<Row[], Row[]>()
   const writer = writable.getWriter()
   async function fetchAll(): Promise<void> {
     try {
@@ -69,6 +69,8 @@ export async function* inBatches<Row extends object>(
       const { done, value } = await batches.read()
       if (done) return
       yield value
+      // Queries that are over hold their rows for some time, and shall hold none then.
+      value.length = 0
     }
   } finally {
     // Who reads no further lets go of the transaction.

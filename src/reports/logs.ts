@@ -12,6 +12,7 @@ import {
   matches,
   pageOfCalls,
 } from './logs-rows.ts'
+import { linesInPages } from './lines-in-pages.ts'
 import { type Period, toldPeriod } from './period.ts'
 import { cutPage, type PageRequest, type Position } from './position.ts'
 import type { ReportCaller, ReportReader } from './visible-to.ts'
@@ -54,8 +55,6 @@ export async function listLogs(
   return { logs: rows.map((row) => callOf(row, 'total')), total: found[0]?.total ?? 0, next }
 }
 
-const CSV_PAGE = 1000
-
 /** Before every call. */
 const ALWAYS = new Date(0)
 
@@ -83,8 +82,7 @@ const CSV_COLUMNS = [
 ] as const satisfies (keyof LoggedCall)[]
 
 /**
- * The same calls as CSV: a line for each, then how many they are, then the period. Read in steps, so that neither
- * memory nor a connection is held while somebody reads slowly, and who is cut off meanwhile reads no further.
+ * The same calls as CSV: a line for each, then how many they are, then the period.
  * @param period left out for all up to now; what begins meanwhile is not in the file.
  */
 export async function* logLines(
@@ -92,29 +90,21 @@ export async function* logLines(
   filter: LogsFilter,
   period?: Period,
 ): AsyncGenerator<string> {
-  // As the row has it: an object for each of a million is what a server would hold.
-  const line = (row: Partial<Record<string, CsvCell>>): string =>
+  const line = (row: CallRow): string =>
     csvRow(
       CSV_COLUMNS.map((column) => {
-        const cell = row[column] ?? null
+        const cell = (row as CallRow & Partial<Record<string, CsvCell>>)[column] ?? null
         return column === 'client_type' && typeof cell === 'string' ? reportedClientType(cell) : cell
       }),
     )
   const [{ now }] = await read((sql) => sql<[{ now: Date }]>`select now()`)
   const bounded = { ...filter, period: period ?? { start: ALWAYS, end: now } }
   yield csvRow(CSV_COLUMNS)
-  let calls = 0
-  let after: Position | null = null
-  do {
-    const page: PageRequest = { limit: CSV_PAGE, after }
-    const found: CallRow[] = await read((sql, caller) =>
-      pageOfCalls(sql, wantedBy(sql, caller, bounded), page),
-    )
-    const { rows, next } = cutPage(found, CSV_PAGE)
-    for (const row of rows) yield line(row as CallRow & Partial<Record<string, CsvCell>>)
-    calls += rows.length
-    after = next
-  } while (after !== null)
+  const calls = yield* linesInPages(
+    read,
+    (sql, caller, page) => pageOfCalls(sql, wantedBy(sql, caller, bounded), page),
+    line,
+  )
   yield csvRow(['Total', calls, ...Array<null>(CSV_COLUMNS.length - 2).fill(null)])
   const told =
     period === undefined ? { start: null, end: now.toISOString(), timezone: 'UTC' } : toldPeriod(period)

@@ -1,6 +1,7 @@
 import { reportedClientType } from './client-types.ts'
 import { periodLine } from './cost-csv.ts'
 import { type CsvCell, csvRow } from './csv.ts'
+import { linesInPages } from './lines-in-pages.ts'
 import { comesAfter, type Position, positionColumns } from './position.ts'
 import type { ListedSession } from './session.ts'
 import { sessionsWithLife } from './session-life.ts'
@@ -25,39 +26,30 @@ const COLUMNS = [
   'disconnect_reason',
 ] as const satisfies readonly (keyof ListedSession)[]
 
-type Row = Record<(typeof COLUMNS)[number], CsvCell> & { client_type: string }
+type Row = Position & Record<(typeof COLUMNS)[number], CsvCell> & { client_type: string }
 
 const line = (row: Row): string =>
   csvRow(COLUMNS.map((name) => (name === 'client_type' ? reportedClientType(row.client_type) : row[name])))
 
-const ROWS_AT_ONCE = 1000
-
 /**
  * The sessions that a caller may see and asks for, as CSV, the latest first: a line for each that began before now,
- * then how many they are, then up to when. Read in steps, so that neither memory nor a connection is held while
- * somebody reads slowly; in the order in which they began, which nothing that happens meanwhile changes.
+ * then how many they are, then up to when. In the order in which they began, which nothing that happens meanwhile changes.
  */
 export async function* sessionLines(read: ReportReader, filter: SessionsFilter): AsyncGenerator<string> {
   const [{ now }] = await read((sql) => sql<[{ now: Date }]>`select now()`)
   yield csvRow(COLUMNS)
-  let sessions = 0
-  let after: Position | null = null
-  do {
-    const last: Position | null = after
-    const rows: (Position & Row)[] = await read(
-      (sql, caller) => sql<(Position & Row)[]>`
-        select ${sessionColumns(sql)}, ${positionColumns(sql, 'session.connected_at', 'session.session_id')}
-        from ${sessionsWithLife(sql)}
-        where ${isWanted(sql, caller, filter)}
-          and session.connected_at <= ${now}
-          and ${comesAfter(sql, last, 'session.connected_at', 'session.session_id')}
-        order by session.connected_at desc, session.session_id desc
-        limit ${ROWS_AT_ONCE}`,
-    )
-    for (const row of rows) yield line(row)
-    sessions += rows.length
-    after = rows.length < ROWS_AT_ONCE ? null : (rows.at(-1) ?? null)
-  } while (after !== null)
+  const sessions = yield* linesInPages(
+    read,
+    (sql, caller, { limit, after }) => sql<Row[]>`
+      select ${sessionColumns(sql)}, ${positionColumns(sql, 'session.connected_at', 'session.session_id')}
+      from ${sessionsWithLife(sql)}
+      where ${isWanted(sql, caller, filter)}
+        and session.connected_at <= ${now}
+        and ${comesAfter(sql, after, 'session.connected_at', 'session.session_id')}
+      order by session.connected_at desc, session.session_id desc
+      limit ${limit + 1}`,
+    line,
+  )
   yield csvRow(['Total', sessions, ...Array<null>(COLUMNS.length - 2).fill(null)])
   yield periodLine({ start: null, end: now.toISOString(), timezone: 'UTC' }, COLUMNS.length)
 }
