@@ -9,6 +9,8 @@ export interface GroupOptions {
   size: number
   callers: LedgerCaller[]
   rate: boolean
+  /** Ends go in a statement of their own, as on Workers, and not with the calls of the next group. */
+  endsAlone?: boolean
 }
 
 export const groupCaller = (place: number): Promise<LedgerCaller> =>
@@ -48,11 +50,11 @@ const requestOf = (caller: LedgerCaller, rate: boolean): AdmissionRequest =>
   })
 
 /**
- * Groups of calls by random users, each sent with the ends of the group before.
+ * Groups of calls by random users, each sent with the ends of the group before, unless those go alone.
  * @returns how many calls were admitted. @throws Error when one was not.
  */
 export async function ledgerLoop(sql: Sql, options: GroupOptions, untilMs: number): Promise<number> {
-  const { size, callers, rate } = options
+  const { size, callers, rate, endsAlone = false } = options
   let closes: CallToClose[] = []
   let calls = 0
   const send = async (requests: AdmissionRequest[]): Promise<void> => {
@@ -63,12 +65,14 @@ export async function ledgerLoop(sql: Sql, options: GroupOptions, untilMs: numbe
     closes = requests.flatMap((request) => request.calls.map(({ id }) => success(id, { usage })))
     calls += requests.length
   }
-  while (performance.now() < untilMs)
+  while (performance.now() < untilMs) {
     await send(
       Array.from({ length: size }, () =>
         requestOf(callers[Math.floor(Math.random() * callers.length)]!, rate),
       ),
     )
+    if (endsAlone) await send([])
+  }
   await send([])
   return calls
 }

@@ -18,6 +18,7 @@ interface Setting {
   name: string
   url: string
   rate: boolean
+  endsAlone?: boolean
 }
 
 interface Figures {
@@ -25,7 +26,7 @@ interface Figures {
   callsPerSecond: number
 }
 
-/** One connection, one group after the other, each with the ends of the group before. */
+/** One connection, one group after the other. */
 async function measure(
   sql: Sql,
   postmaster: number,
@@ -48,11 +49,11 @@ async function postgresPerCall(
   const callers = await Promise.all(Array.from({ length: USERS }, (_, place) => groupCaller(place)))
   const found = new Map<string, Figures[]>()
   for (let turn = 0; turn <= rounds; turn += 1) {
-    for (const { name, url, rate } of settings) {
+    for (const { name, url, rate, endsAlone = false } of settings) {
       // A new connection, as a server that starts has: what is planned once is in the numbers, but for the first.
       const sql = connect(url, { max: 1 })
       for (const size of SIZES) {
-        const options = { size, callers, rate }
+        const options = { size, callers, rate, endsAlone }
         await ledgerLoop(sql, options, performance.now() + 200)
         const figures = await measure(sql, postmaster, options, seconds)
         if (turn > 0) found.set(`${name} ${size}`, [...(found.get(`${name} ${size}`) ?? []), figures])
@@ -114,8 +115,8 @@ export async function groups(args: string[]): Promise<void> {
   const { owner, postgres } = database
   await printMachine(owner)
   console.log(
-    `runLedger() with the ends of one group and the calls of the next; ${USERS} users of one department, ` +
-      `${HISTORY} calls in the table; ${values.rounds} rounds, medians [min..max]`,
+    `runLedger() with the ends of one group and the calls of the next, or (as a Worker's) its ends alone; ` +
+      `${USERS} users of one department, ${HISTORY} calls in the table; ${values.rounds} rounds, medians [min..max]`,
   )
   await owner`create database budgeted`
   const budgeted = await prepareTrialDatabase(onDatabase(postgres.url, 'budgeted'))
@@ -129,6 +130,8 @@ export async function groups(args: string[]): Promise<void> {
     { name: 'no limit', url: appUrl, rate: false },
     { name: 'a rate', url: appUrl, rate: true },
     { name: 'a rate, two budgets', url: budgetedUrl, rate: true },
+    { name: 'no limit, ends alone', url: appUrl, rate: false, endsAlone: true },
+    { name: 'a rate, two budgets, ends alone', url: budgetedUrl, rate: true, endsAlone: true },
   ]
   await postgresPerCall(postgres.pid, settings, Number(values.rounds), Number(values.seconds))
   await hotDepartment(owner, budgetedUrl, 3)
