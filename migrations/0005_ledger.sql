@@ -38,6 +38,8 @@ create type archon_mcp_rolled_call as (
   -- Known to be one line that accounts for the whole call.
   one_line boolean
 );
+-- What one call that has ended moves.
+create type archon_mcp_closed as (ended archon_mcp_ended, counts boolean, rolled archon_mcp_rolled_call);
 -- What a request wants of a rate, and of the budgets.
 create type archon_mcp_rate_want as (
   request integer, key text, calls integer, amount integer, window_seconds integer, burst integer, mode text, quota_id uuid
@@ -91,7 +93,9 @@ $$;
 -- The quotas that count a call. A user's or department's own takes the place of the one for each of them that has
 -- the same metric, window and narrowing.
 create function archon_mcp_quotas_of(p_kind text, p_user uuid, p_department text, p_tool text)
-returns table (quota_id uuid, holder text)
+returns table (
+  quota_id uuid, holder text, metric text, models text[], amount numeric, window_seconds integer, burst integer, mode text
+)
 language sql
 stable
 as $$
@@ -100,7 +104,8 @@ as $$
            when quota.scope in ('user', 'each_user') then 'user ' || p_user
            when quota.scope in ('department', 'each_department') then 'department ' || p_department
            else quota.holder
-         end
+         end,
+         quota.metric, quota.models, quota.amount, quota.window_seconds, quota.burst, quota.mode
   from archon_mcp_quotas as quota
   where quota.kind = p_kind
     and quota.holder = any (array[
@@ -126,6 +131,7 @@ language plpgsql
 as $$
 #variable_conflict use_column
 declare
+  v_keys text[];
   v_key text[];
   v_empty_at timestamptz[];
   v_cell integer[];     -- by want
@@ -139,17 +145,20 @@ declare
   v_last integer;
   v_left integer;
 begin
-  insert into archon_mcp_rate_cells (key, empty_at)
-  select distinct want.key, p_now
-  from unnest(p_wants) as want
-  order by want.key
-  on conflict do nothing;
+  select array_agg(distinct want.key) into v_keys from unnest(p_wants) as want;
+  if (select count(*) from archon_mcp_rate_cells as known where known.key = any (v_keys)) < cardinality(v_keys) then
+    insert into archon_mcp_rate_cells (key, empty_at)
+    select missing.key, p_now
+    from unnest(v_keys) as missing (key)
+    order by missing.key
+    on conflict do nothing;
+  end if;
   select array_agg(cell.key), array_agg(cell.empty_at)
   into v_key, v_empty_at
   from (
     select known.key, known.empty_at
     from archon_mcp_rate_cells as known
-    where known.key = any (array(select want.key from unnest(p_wants) as want))
+    where known.key = any (v_keys)
     order by known.key
     for update
   ) as cell;
@@ -208,12 +217,64 @@ begin
     v_first := v_last + 1;
   end loop;
 
+  if cardinality(v_key) = 1 then
+    update archon_mcp_rate_cells as cell
+    set empty_at = v_empty_at[1]
+    where cell.key = v_key[1]
+      and cell.empty_at <> v_empty_at[1];
+    return;
+  end if;
   update archon_mcp_rate_cells as cell
   set empty_at = moved.empty_at
   from unnest(v_key, v_empty_at) as moved (key, empty_at)
   where cell.key = any (v_key)
     and cell.key = moved.key
     and cell.empty_at <> moved.empty_at;
+end
+$$;
+
+-- The key of the cell of a rate that the server is configured with.
+create function archon_mcp_rate_key(
+  p_limit integer, p_window_seconds integer, p_key text, p_per text, p_user uuid, p_department text, p_name text
+) returns text
+language sql
+stable
+as $$
+  select concat_ws(
+    ' ',
+    p_limit || '/' || p_window_seconds || 's',
+    case
+      when p_key is not null then 'key ' || p_key
+      when p_per = 'department' and p_department is not null then 'department ' || p_department
+      else 'user ' || p_user
+    end,
+    case when p_per = 'user-and-tool' then 'tool ' || p_name end
+  )
+$$;
+
+-- One want alone, for which there is room: as archon_mcp_judge_rates() would. Null where there is none, or it only
+-- observes; then that function says.
+create function archon_mcp_take_rate(p_now timestamptz, p_want archon_mcp_rate_want) returns archon_mcp_rate_verdict
+language plpgsql
+as $$
+declare
+  v_interval constant interval := make_interval(secs => p_want.window_seconds::double precision / p_want.amount);
+  v_ahead interval;
+begin
+  update archon_mcp_rate_cells as cell
+  set empty_at = greatest(cell.empty_at, p_now) + p_want.calls * v_interval
+  where cell.key = p_want.key
+    and p_want.mode <> 'observe'
+    and greatest(cell.empty_at, p_now) + p_want.calls * v_interval - p_now <= p_want.burst * v_interval
+  returning cell.empty_at - p_now into v_ahead;
+  if v_ahead is null then
+    return null;
+  end if;
+  return row(
+    p_want.request, null, null, p_want.quota_id, p_want.amount, p_want.window_seconds,
+    greatest(floor(p_want.burst - extract(epoch from v_ahead) / extract(epoch from v_interval) + 0.001), 0),
+    ceil(extract(epoch from v_ahead) * 1000), null
+  )::archon_mcp_rate_verdict;
 end
 $$;
 
@@ -237,6 +298,7 @@ declare
   v_ended_held numeric[];
   v_ended_excess numeric[];
   v_keys text[];
+  v_missing boolean;
   v_missing_quota uuid[];
   v_missing_holder text[];
   v_made text[];
@@ -261,56 +323,60 @@ declare
   v_tightest numeric;
   v_answer archon_mcp_budget_verdict;
 begin
-  select array_agg(need.request order by need.request, need.key), array_agg(need.key order by need.request, need.key),
-         array_agg(need.amount order by need.request, need.key), array_agg(need.judged order by need.request, need.key)
-  into v_request, v_request_key, v_request_need, v_request_judged
-  from (
-    select want.request, counting.quota_id || ' ' || counting.holder as key, bool_and(want.judged) as judged,
-           sum(case
-             when quota.models is not null or quota.metric = 'unpriced' then 0
-             when quota.metric = 'requests' then 1
-             when quota.metric = 'tokens' then want.tokens
-             else want.cost
-           end) as amount
-    from unnest(p_wants) as want
-    cross join lateral archon_mcp_quotas_of('budget', want.user_id, want.department, want.tool) as counting
-    cross join lateral (
-      select * from archon_mcp_quotas as known where known.quota_id = counting.quota_id offset 0
-    ) as quota
-    group by 1, 2
-  ) as need;
+  if cardinality(p_wants) > 0 then
+    select array_agg(need.request order by need.request, need.key), array_agg(need.key order by need.request, need.key),
+           array_agg(need.amount order by need.request, need.key), array_agg(need.judged order by need.request, need.key)
+    into v_request, v_request_key, v_request_need, v_request_judged
+    from (
+      select want.request, quota.quota_id || ' ' || quota.holder as key, bool_and(want.judged) as judged,
+             sum(case
+               when quota.models is not null or quota.metric = 'unpriced' then 0
+               when quota.metric = 'requests' then 1
+               when quota.metric = 'tokens' then want.tokens
+               else want.cost
+             end) as amount
+      from unnest(p_wants) as want
+      cross join lateral archon_mcp_quotas_of('budget', want.user_id, want.department, want.tool) as quota
+      group by 1, 2
+    ) as need;
+  end if;
 
-  select array_agg(change.key), array_agg(change.at), array_agg(change.used), array_agg(change.held),
-         array_agg(change.excess)
-  into v_ended_key, v_ended_at, v_ended_used, v_ended_held, v_ended_excess
-  from (
-    select counting.quota_id || ' ' || counting.holder as key, ended.at, amount.used, amount.held, amount.excess
-    from unnest(p_ended) as ended
-    cross join lateral archon_mcp_quotas_of('budget', ended.user_id, ended.department, ended.tool) as counting
-    cross join lateral (
-      select * from archon_mcp_quotas as known where known.quota_id = counting.quota_id offset 0
-    ) as quota
-    cross join lateral (
-      select case quota.metric when 'requests' then ended.used_requests when 'tokens' then ended.used_tokens
-               when 'unpriced' then ended.used_unpriced else ended.used_cost end as used,
-             case quota.metric when 'requests' then ended.held_requests when 'tokens' then ended.held_tokens
-               when 'unpriced' then 0 else ended.held_cost end as held,
-             case quota.metric when 'tokens' then ended.excess_tokens when 'cost' then ended.excess_cost
-               else 0 end as excess
-      where quota.models is null
-      union all
-      select case quota.metric when 'tokens' then sum(line.prompt_tokens + line.completion_tokens)
-               when 'cost' then sum(line.cost) when 'unpriced' then max(line.unpriced::integer)
-               else least(count(*), ended.counted::integer) end, 0, 0
-      from archon_mcp_usage as line
-      where line.request_id = ended.request_id and line.model = any (quota.models)
-    ) as amount
-  ) as change
-  where change.used <> 0 or change.held <> 0;
+  if cardinality(p_ended) > 0 then
+    select array_agg(change.key), array_agg(change.at), array_agg(change.used), array_agg(change.held),
+           array_agg(change.excess)
+    into v_ended_key, v_ended_at, v_ended_used, v_ended_held, v_ended_excess
+    from (
+      select quota.quota_id || ' ' || quota.holder as key, ended.at, amount.used, amount.held, amount.excess
+      from unnest(p_ended) as ended
+      cross join lateral archon_mcp_quotas_of('budget', ended.user_id, ended.department, ended.tool) as quota
+      cross join lateral (
+        select case quota.metric when 'requests' then ended.used_requests when 'tokens' then ended.used_tokens
+                 when 'unpriced' then ended.used_unpriced else ended.used_cost end as used,
+               case quota.metric when 'requests' then ended.held_requests when 'tokens' then ended.held_tokens
+                 when 'unpriced' then 0 else ended.held_cost end as held,
+               case quota.metric when 'tokens' then ended.excess_tokens when 'cost' then ended.excess_cost
+                 else 0 end as excess
+        where quota.models is null
+        union all
+        select case quota.metric when 'tokens' then sum(line.prompt_tokens + line.completion_tokens)
+                 when 'cost' then sum(line.cost) when 'unpriced' then max(line.unpriced::integer)
+                 else least(count(*), ended.counted::integer) end, 0, 0
+        from archon_mcp_usage as line
+        where line.request_id = ended.request_id and line.model = any (quota.models)
+      ) as amount
+    ) as change
+    where change.used <> 0 or change.held <> 0;
+  end if;
 
   -- Those of ended calls too: somebody else may be making one at this moment, and see the call as it was.
-  v_keys := array(select distinct key from unnest(v_request_key || v_ended_key) as key);
-  if (select count(*) from archon_mcp_budgets as known where known.key = any (v_keys)) < cardinality(v_keys) then
+  select array_agg(wanted.key), count(*) > count(known.key)
+  into v_keys, v_missing
+  from (select distinct key from unnest(v_request_key || v_ended_key) as key) as wanted
+  left join archon_mcp_budgets as known on known.key = wanted.key;
+  if v_keys is null then
+    return;
+  end if;
+  if v_missing then
     select array_agg(left(missing.key, 36)::uuid), array_agg(substr(missing.key, 38))
     into v_missing_quota, v_missing_holder
     from unnest(v_keys) as missing (key)
@@ -447,6 +513,17 @@ begin
     v_first := v_last + 1;
   end loop;
 
+  if cardinality(v_key) <= 3 then
+    for v_budget in 1..cardinality(v_key) loop
+      update archon_mcp_budgets as budget
+      set starts_at = v_starts_at[v_budget], ends_at = v_ends_at[v_budget], used = v_used[v_budget],
+          held = v_held[v_budget], excess = v_excess[v_budget], excess_calls = v_excess_calls[v_budget]
+      where budget.key = v_key[v_budget]
+        and (budget.starts_at, budget.used, budget.held, budget.excess_calls)
+          is distinct from (v_starts_at[v_budget], v_used[v_budget], v_held[v_budget], v_excess_calls[v_budget]);
+    end loop;
+    return;
+  end if;
   update archon_mcp_budgets as budget
   set starts_at = moved.starts_at, ends_at = moved.ends_at, used = moved.used, held = moved.held,
       excess = moved.excess, excess_calls = moved.excess_calls
@@ -456,6 +533,159 @@ begin
     and budget.key = moved.key
     and (budget.starts_at, budget.used, budget.held, budget.excess_calls)
       is distinct from (moved.starts_at, moved.used, moved.held, moved.excess_calls);
+end
+$$;
+
+-- One call alone that has ended: as archon_mcp_move_budgets() would move the budgets. False when one is missing;
+-- then nothing was moved, and that function makes it.
+create function archon_mcp_settle_budgets(p_ended archon_mcp_ended) returns boolean
+language plpgsql
+as $$
+declare
+  v_key text[];
+  v_used numeric[];
+  v_held numeric[];
+  v_excess numeric[];
+  v_missing boolean;
+begin
+  select array_agg(change.key), array_agg(change.used), array_agg(change.held), array_agg(change.excess),
+         bool_or(not exists (select from archon_mcp_budgets as known where known.key = change.key))
+  into v_key, v_used, v_held, v_excess, v_missing
+  from (
+    select quota.quota_id || ' ' || quota.holder as key,
+           case
+             when quota.models is not null then (
+               select case quota.metric when 'tokens' then sum(line.prompt_tokens + line.completion_tokens)
+                        when 'cost' then sum(line.cost) when 'unpriced' then max(line.unpriced::integer)
+                        else least(count(*), p_ended.counted::integer) end
+               from archon_mcp_usage as line
+               where line.request_id = p_ended.request_id and line.model = any (quota.models)
+             )
+             when quota.metric = 'requests' then p_ended.used_requests
+             when quota.metric = 'tokens' then p_ended.used_tokens
+             when quota.metric = 'unpriced' then p_ended.used_unpriced
+             else p_ended.used_cost
+           end as used,
+           case
+             when quota.models is not null or quota.metric = 'unpriced' then 0
+             when quota.metric = 'requests' then p_ended.held_requests
+             when quota.metric = 'tokens' then p_ended.held_tokens
+             else p_ended.held_cost
+           end as held,
+           case
+             when quota.models is not null then 0
+             when quota.metric = 'tokens' then p_ended.excess_tokens
+             when quota.metric = 'cost' then p_ended.excess_cost
+             else 0
+           end as excess
+    from archon_mcp_quotas_of('budget', p_ended.user_id, p_ended.department, p_ended.tool) as quota
+    order by 1
+  ) as change
+  where change.used <> 0 or change.held <> 0;
+  if v_missing then
+    return false;
+  end if;
+  for v_place in 1..coalesce(cardinality(v_key), 0) loop
+    -- A call of a window that is over moves nothing.
+    update archon_mcp_budgets as budget
+    set used = budget.used + v_used[v_place],
+        held = budget.held - v_held[v_place],
+        excess = budget.excess + v_excess[v_place],
+        excess_calls = budget.excess_calls + (v_excess[v_place] > 0)::integer
+    where budget.key = v_key[v_place]
+      and p_ended.at >= budget.starts_at
+      and p_ended.at < budget.ends_at;
+  end loop;
+  return true;
+end
+$$;
+
+-- One call alone that fits in every budget: as archon_mcp_move_budgets() would judge and hold it. Null where one is
+-- missing, full or of a window that is over; then nothing was held, and that function says.
+create function archon_mcp_hold_budgets(p_now timestamptz, p_want archon_mcp_budget_want)
+returns archon_mcp_budget_verdict
+language plpgsql
+as $$
+declare
+  v_key text[];
+  v_need numeric[];
+  v_amount numeric[];
+  v_warns boolean[];
+  v_missing boolean;
+  v_held integer := 0;
+  v_taken numeric;
+  v_starts_at timestamptz;
+  v_ends_at timestamptz;
+  v_at timestamptz := '-infinity';
+  v_until timestamptz := 'infinity';
+  v_share numeric := -1;
+  v_tightest integer;
+  v_answer archon_mcp_budget_verdict;
+begin
+  select array_agg(need.key), array_agg(need.need), array_agg(need.amount), array_agg(need.warns),
+         bool_or(not exists (select from archon_mcp_budgets as known where known.key = need.key))
+  into v_key, v_need, v_amount, v_warns, v_missing
+  from (
+    select quota.quota_id || ' ' || quota.holder as key, quota.amount, quota.mode <> 'observe' as warns,
+           case
+             when quota.models is not null or quota.metric = 'unpriced' then 0
+             when quota.metric = 'requests' then 1
+             when quota.metric = 'tokens' then p_want.tokens
+             else p_want.cost
+           end as need
+    from archon_mcp_quotas_of('budget', p_want.user_id, p_want.department, p_want.tool) as quota
+    order by 1
+  ) as need;
+  v_answer.request := p_want.request;
+  if v_key is null then
+    return v_answer;
+  end if;
+  if v_missing then
+    return null;
+  end if;
+
+  for v_place in 1..cardinality(v_key) loop
+    update archon_mcp_budgets as budget
+    set held = budget.held + v_need[v_place]
+    where budget.key = v_key[v_place]
+      and budget.used + budget.held < v_amount[v_place]
+      and budget.used + budget.held + v_need[v_place] <= v_amount[v_place]
+    returning budget.used + budget.held, budget.starts_at, budget.ends_at
+    into v_taken, v_starts_at, v_ends_at;
+    exit when not found;
+    v_held := v_place;
+    v_at := greatest(v_at, v_starts_at);
+    v_until := least(v_until, v_ends_at);
+    if v_warns[v_place] and v_taken > v_share * greatest(v_amount[v_place], 1e-10) then
+      v_tightest := v_place;
+      v_share := v_taken / greatest(v_amount[v_place], 1e-10);
+    end if;
+  end loop;
+  -- The clock is read now that nobody else moves them, so that windows follow one another for everybody.
+  v_at := greatest(v_at, coalesce(p_now, clock_timestamp()));
+  if v_held < cardinality(v_key) or v_at >= v_until then
+    for v_place in 1..v_held loop
+      update archon_mcp_budgets as budget set held = budget.held - v_need[v_place] where budget.key = v_key[v_place];
+    end loop;
+    return null;
+  end if;
+
+  if v_tightest is not null then
+    select quota.quota_id, quota.scope, quota.metric, quota.window_unit, quota.amount,
+           greatest(quota.amount - budget.used - budget.held, 0), nullif(budget.starts_at, '-infinity'),
+           nullif(budget.ends_at, 'infinity'),
+           (
+             select max(share) from unnest(quota.warn_at) as share
+             where budget.used + budget.held >= share * quota.amount
+           )
+    into v_answer.quota_id, v_answer.scope, v_answer.metric, v_answer.window_unit, v_answer.amount,
+         v_answer.remaining, v_answer.starts_at, v_answer.ends_at, v_answer.warning
+    from archon_mcp_budgets as budget
+    join archon_mcp_quotas as quota on quota.quota_id = budget.quota_id
+    where budget.key = v_key[v_tightest];
+  end if;
+  v_answer.at := v_at;
+  return v_answer;
 end
 $$;
 
@@ -485,6 +715,103 @@ as $$
   order by 1, 2, 3, 4, 5
   on conflict on constraint archon_mcp_refusals_once do update
   set calls = counted.calls + excluded.calls
+$$;
+
+-- Closes a call that is open and used one model at most: what the ledger does for many at once, by values, since most
+-- ends on Workers come alone and a statement for many costs three times as much. Null when it is not open.
+create function archon_mcp_close_call(
+  p_id uuid, p_status text, p_duration_ms integer, p_error text, p_session uuid, p_round boolean, p_bytes integer,
+  p_counted_prompt_tokens integer, p_counted_completion_tokens integer,
+  p_model text, p_prompt_tokens integer, p_completion_tokens integer, p_cached_tokens integer,
+  p_reasoning_tokens integer, p_cost numeric
+) returns archon_mcp_closed
+language plpgsql
+as $$
+declare
+  v_at timestamptz;
+  v_tool text;
+  v_held_request integer;
+  v_price numeric;
+  v_lines archon_mcp_rolled_line[];
+  v_line archon_mcp_rolled_line;
+  v_tool_cost numeric := 0;
+  v_closed archon_mcp_closed;
+begin
+  select call.timestamp, call.tool_name, call.counted::integer
+  into v_at, v_tool, v_held_request
+  from archon_mcp_requests as call
+  where call.request_id = p_id and call.status = 'open'
+  for no key update;
+  if not found then
+    return null;
+  end if;
+
+  if p_model is not null then
+    if p_cost is null then
+      v_price := archon_mcp_priced(
+        p_model, p_prompt_tokens, p_completion_tokens, p_cached_tokens, (v_at at time zone 'UTC')::date
+      );
+    end if;
+    insert into archon_mcp_usage as line
+      (request_id, model, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, cost, told, unpriced)
+    values
+      (p_id, p_model, p_prompt_tokens, p_completion_tokens, p_cached_tokens, p_reasoning_tokens,
+       least(coalesce(p_cost, v_price, 0), 9999999999), p_cost is not null,
+       p_cost is null and v_price is null and p_prompt_tokens + p_completion_tokens > 0)
+    on conflict do nothing
+    returning line.model, line.prompt_tokens, line.completion_tokens, line.cached_tokens, line.reasoning_tokens,
+              line.cost, line.unpriced
+    into v_line;
+    if found then
+      v_lines := array[v_line];
+    end if;
+  end if;
+
+  if v_held_request = 1 and not p_round then
+    select price.price into v_tool_cost
+    from archon_mcp_tool_prices as price
+    where price.tool_name = v_tool and price.effective_at <= v_at
+    order by price.effective_at desc
+    limit 1;
+  end if;
+
+  update archon_mcp_requests as call
+  set status = p_status,
+      duration_ms = p_duration_ms,
+      error_message = p_error,
+      session_id = coalesce(call.session_id, p_session),
+      client_type = coalesce(
+        call.client_type,
+        (select session.client_type from archon_mcp_sessions as session where session.session_id = p_session)
+      ),
+      response_bytes = p_bytes,
+      prompt_tokens = coalesce(v_line.prompt_tokens, p_counted_prompt_tokens, 0),
+      completion_tokens = coalesce(v_line.completion_tokens, p_counted_completion_tokens, 0),
+      estimated = v_lines is null and p_counted_prompt_tokens is not null,
+      unpriced = coalesce(v_line.unpriced, false),
+      tool_cost = coalesce(v_tool_cost, 0),
+      cost = least(coalesce(v_line.cost, 0) + coalesce(v_tool_cost, 0), 9999999999),
+      estimated_cost = round(least(coalesce(v_line.cost, 0) + coalesce(v_tool_cost, 0), 9999), 6),
+      counted = call.counted and not p_round,
+      hold_expires_at = null
+  where call.request_id = p_id
+  returning row(
+      call.request_id, call.user_id, call.department, call.tool_name, call.timestamp, call.counted,
+      call.counted::integer, v_held_request, call.total_tokens, call.reserved_tokens,
+      greatest(call.total_tokens - call.reserved_tokens, 0), call.cost, call.reserved_cost,
+      greatest(call.cost - call.reserved_cost, 0), call.unpriced::integer
+    )::archon_mcp_ended,
+    archon_mcp_counts(call.method),
+    row(
+      1, call.timestamp, call.user_id, call.session_id, call.department, call.client_type,
+      coalesce(nullif(call.tool_name, ''), call.method), (call.status = 'success')::integer,
+      (call.status = 'timeout')::integer, call.prompt_tokens, call.completion_tokens, call.cost, call.tool_cost <> 0,
+      call.unpriced::integer, call.estimated::integer, call.duration_ms, v_lines,
+      v_lines is not null and call.cost = v_line.cost
+    )::archon_mcp_rolled_call
+  into v_closed.ended, v_closed.counts, v_closed.rolled;
+  return v_closed;
+end
 $$;
 
 -- Arrays of one prefix belong together, element by element:
@@ -556,13 +883,18 @@ declare
   v_place integer;
   v_rates boolean;      -- whether there is any quota of that kind
   v_budgets boolean;
+  v_closed archon_mcp_closed;
   v_ended archon_mcp_ended[];
   v_rolled archon_mcp_rolled_call[];
   v_wants archon_mcp_rate_want[];
   v_needs archon_mcp_budget_want[];
   v_judged record;
   v_limited record;
+  v_alone boolean;      -- whether one request with one call waits, as each does on Workers
+  v_taken archon_mcp_rate_verdict;
+  v_held archon_mcp_budget_verdict;
   v_over integer[] := '{}'; -- requests that a budget refuses
+  v_observed boolean := false; -- whether a quota that only observes or warns would have refused any
   v_sessions_ended uuid[] := '{}';
   -- By request: what the answer says.
   v_retry_ms bigint[] := '{}';
@@ -577,7 +909,20 @@ begin
   perform set_config('archon_mcp.rollups', 'moved', true);
 
   -- Calls that have ended. One that the sweep closed meanwhile is corrected.
-  if cardinality(c_id) > 0 then
+  if cardinality(c_id) = 1 and cardinality(l_call) <= 1 then
+    v_closed := archon_mcp_close_call(
+      c_id[1], c_status[1], c_duration_ms[1], c_error[1], c_session[1], c_round[1], c_bytes[1], c_prompt_tokens[1],
+      c_completion_tokens[1], l_model[1], l_prompt_tokens[1], l_completion_tokens[1], l_cached_tokens[1],
+      l_reasoning_tokens[1], l_cost[1]
+    );
+    if (v_closed.rolled).sign = 1 then
+      v_rolled := array[v_closed.rolled];
+      if v_closed.counts then
+        v_ended := array[v_closed.ended];
+      end if;
+    end if;
+  end if;
+  if v_rolled is null and cardinality(c_id) > 0 then
     with ended as (
       select call.*, ending.place
       from unnest(c_id) with ordinality as ending (id, place)
@@ -592,9 +937,9 @@ begin
       ) as call
     ), priced as (
       select ended.request_id, line.*,
-             archon_mcp_priced(
+             case when line.cost is null then archon_mcp_priced(
                line.model, line.prompt_tokens, line.completion_tokens, line.cached_tokens, (ended.timestamp at time zone 'UTC')::date
-             ) as price
+             ) end as price
       from unnest(
         l_call, l_model, l_prompt_tokens, l_completion_tokens, l_cached_tokens, l_reasoning_tokens, l_cost
       ) as line (call, model, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, cost)
@@ -699,11 +1044,15 @@ begin
   end if;
 
   if cardinality(r_caller) = 0 then
-    if v_budgets and v_ended is not null then
+    if v_budgets and v_ended is not null
+      and (cardinality(v_ended) > 1 or not archon_mcp_settle_budgets(v_ended[1])) then
       perform archon_mcp_move_budgets(p_now, v_ended, '{}');
     end if;
-    perform archon_mcp_count_refusals(f_quarter, f_user, f_code, f_quota, array_fill(true, array[cardinality(f_user)]), f_calls)
-    where cardinality(f_user) > 0;
+    if cardinality(f_user) > 0 then
+      perform archon_mcp_count_refusals(
+        f_quarter, f_user, f_code, f_quota, array_fill(true, array[cardinality(f_user)]), f_calls
+      );
+    end if;
     if v_rolled is not null then
       perform archon_mcp_move_rollups(v_rolled);
     end if;
@@ -973,63 +1322,72 @@ begin
     end if;
   end loop;
 
+  v_alone := cardinality(r_caller) = 1 and cardinality(o_id) = 1 and r_rate_calls[1] is null and v_again is null;
   -- The rate that is configured, unless an administrator's is in its place, and what administrators set besides.
-  select array_agg(row(
-           wanted.request, wanted.key, wanted.calls, wanted.amount, wanted.window_seconds, wanted.burst, wanted.mode,
-           wanted.quota_id
-         )::archon_mcp_rate_want order by wanted.request, wanted.key)
-  into v_wants
-  from (
-    select limited.request, rate.key, sum(limited.calls)::integer as calls, rate.amount, rate.window_seconds, rate.burst,
-           rate.mode, rate.quota_id
+  if v_alone and not v_rates then
+    if r_rate_limit[1] is not null and v_refusal[1] is null and archon_mcp_counts(o_method[1])
+      and coalesce(r_rate_key[1], v_user_id[1]::text) is not null then
+      v_wants := array[row(
+        1,
+        archon_mcp_rate_key(
+          r_rate_limit[1], r_rate_window_seconds[1], r_rate_key[1], r_rate_per[1], v_user_id[1], v_department[1],
+          coalesce(o_tool[1], o_method[1])
+        ),
+        1, r_rate_limit[1], r_rate_window_seconds[1], r_rate_burst[1], 'enforce', null
+      )::archon_mcp_rate_want];
+      v_taken := archon_mcp_take_rate(v_now, v_wants[1]);
+    end if;
+  else
+    select array_agg(row(
+             wanted.request, wanted.key, wanted.calls, wanted.amount, wanted.window_seconds, wanted.burst, wanted.mode,
+             wanted.quota_id
+           )::archon_mcp_rate_want order by wanted.request, wanted.key)
+    into v_wants
     from (
-      select waiting.request, waiting.tool, coalesce(waiting.tool, waiting.method) as name, 1 as calls
-      from unnest(o_request, o_method, o_tool) as waiting (request, method, tool)
-      where archon_mcp_counts(waiting.method)
-      union all
-      select waiting.request, null, '', waiting.calls
-      from unnest(r_rate_calls) with ordinality as waiting (calls, request)
-      where waiting.calls > 0
-    ) as limited
-    cross join lateral (
-      select concat_ws(
-               ' ',
-               r_rate_limit[limited.request] || '/' || r_rate_window_seconds[limited.request] || 's',
-               case
-                 when r_rate_key[limited.request] is not null then 'key ' || r_rate_key[limited.request]
-                 when r_rate_per[limited.request] = 'department' and v_department[limited.request] is not null
-                   then 'department ' || v_department[limited.request]
-                 else 'user ' || v_user_id[limited.request]
-               end,
-               case when r_rate_per[limited.request] = 'user-and-tool' then 'tool ' || limited.name end
-             ) as key,
-             r_rate_limit[limited.request] as amount, r_rate_window_seconds[limited.request] as window_seconds,
-             r_rate_burst[limited.request] as burst, 'enforce' as mode, null::uuid as quota_id
-      where r_rate_limit[limited.request] is not null
-        and coalesce(r_rate_key[limited.request], v_user_id[limited.request]::text) is not null
-        and not (v_rates and r_rates[limited.request] and r_rate_key[limited.request] is null and exists (
-          select from archon_mcp_quotas_of('rate', v_user_id[limited.request], v_department[limited.request], null) as own
-          where split_part(own.holder, ' ', 1) = case
-            when r_rate_per[limited.request] = 'department' and v_department[limited.request] is not null
-              then 'department' else 'user'
-          end
-        ))
-      union all
-      select counting.quota_id || ' ' || counting.holder, quota.amount::integer, quota.window_seconds, quota.burst,
-             quota.mode, quota.quota_id
-      from archon_mcp_quotas_of('rate', v_user_id[limited.request], v_department[limited.request], limited.tool) as counting
+      select limited.request, rate.key, sum(limited.calls)::integer as calls, rate.amount, rate.window_seconds, rate.burst,
+             rate.mode, rate.quota_id
+      from (
+        select waiting.request, waiting.tool, coalesce(waiting.tool, waiting.method) as name, 1 as calls
+        from unnest(o_request, o_method, o_tool) as waiting (request, method, tool)
+        where archon_mcp_counts(waiting.method)
+        union all
+        select waiting.request, null, '', waiting.calls
+        from unnest(r_rate_calls) with ordinality as waiting (calls, request)
+        where waiting.calls > 0
+      ) as limited
       cross join lateral (
-        select * from archon_mcp_quotas as known where known.quota_id = counting.quota_id offset 0
-      ) as quota
-      where v_rates and r_rates[limited.request]
-    ) as rate
-    where v_refusal[limited.request] is null
-      and (v_again is null or limited.request <> all (v_again))
-    group by 1, 2, 4, 5, 6, 7, 8
-  ) as wanted;
-  if v_wants is not null then
+        select archon_mcp_rate_key(
+                 r_rate_limit[limited.request], r_rate_window_seconds[limited.request], r_rate_key[limited.request],
+                 r_rate_per[limited.request], v_user_id[limited.request], v_department[limited.request], limited.name
+               ) as key,
+               r_rate_limit[limited.request] as amount, r_rate_window_seconds[limited.request] as window_seconds,
+               r_rate_burst[limited.request] as burst, 'enforce' as mode, null::uuid as quota_id
+        where r_rate_limit[limited.request] is not null
+          and coalesce(r_rate_key[limited.request], v_user_id[limited.request]::text) is not null
+          and not (v_rates and r_rates[limited.request] and r_rate_key[limited.request] is null and exists (
+            select from archon_mcp_quotas_of('rate', v_user_id[limited.request], v_department[limited.request], null) as own
+            where split_part(own.holder, ' ', 1) = case
+              when r_rate_per[limited.request] = 'department' and v_department[limited.request] is not null
+                then 'department' else 'user'
+            end
+          ))
+        union all
+        select quota.quota_id || ' ' || quota.holder, quota.amount::integer, quota.window_seconds, quota.burst,
+               quota.mode, quota.quota_id
+        from archon_mcp_quotas_of('rate', v_user_id[limited.request], v_department[limited.request], limited.tool) as quota
+        where v_rates and r_rates[limited.request]
+      ) as rate
+      where v_refusal[limited.request] is null
+        and (v_again is null or limited.request <> all (v_again))
+      group by 1, 2, 4, 5, 6, 7, 8
+    ) as wanted;
+  end if;
+  if v_taken.request is not null then
+    v_rate[1] := v_taken;
+  elsif v_wants is not null then
     for v_judged in select * from archon_mcp_judge_rates(v_now, v_wants) loop
       v_rate[v_judged.request] := v_judged;
+      v_observed := v_observed or v_judged.observed is not null;
       if v_judged.refused then
         v_refusal[v_judged.request] := 'rate_limited';
         v_retry_ms[v_judged.request] := v_judged.retry_ms;
@@ -1048,9 +1406,16 @@ begin
     where archon_mcp_counts(waiting.method)
       and v_refusal[waiting.request] is null
       and (v_again is null or waiting.request <> all (v_again));
-    if v_needs is not null or v_ended is not null then
+    if v_alone and v_needs is not null and v_ended is null then
+      v_held := archon_mcp_hold_budgets(p_now, v_needs[1]);
+    end if;
+    if v_held.request is not null then
+      v_budget[1] := v_held;
+      v_now := coalesce(v_held.at, v_now);
+    elsif v_needs is not null or v_ended is not null then
       for v_judged in select * from archon_mcp_move_budgets(p_now, v_ended, v_needs) loop
         v_budget[v_judged.request] := v_judged;
+        v_observed := v_observed or v_judged.observed is not null;
         v_now := v_judged.at;
         if v_judged.refused then
           v_refusal[v_judged.request] := 'quota_exceeded';
@@ -1098,37 +1463,39 @@ begin
   where v_refusal[waiting.request] is null
   on conflict (request_id) do nothing;
 
-  perform archon_mcp_count_refusals(
-    array_agg(refused.quarter), array_agg(refused.user_id), array_agg(refused.code), array_agg(refused.quota_id),
-    array_agg(refused.enforced), array_agg(refused.calls)
-  )
-  from (
-    select told.quarter, told.user_id, told.code, told.quota_id, true as enforced, told.calls
-    from unnest(f_quarter, f_user, f_code, f_quota, f_calls) as told (quarter, user_id, code, quota_id, calls)
-    where v_again is null
-    union all
-    select v_now, v_user_id[judged.place], judged.code, judged.quota_id, judged.enforced,
-           archon_mcp_counted(o_request, o_method, r_rate_calls, judged.place)
+  if cardinality(f_quarter) > 0 or v_observed or array_remove(v_refusal, null) <> '{}' then
+    perform archon_mcp_count_refusals(
+      array_agg(refused.quarter), array_agg(refused.user_id), array_agg(refused.code), array_agg(refused.quota_id),
+      array_agg(refused.enforced), array_agg(refused.calls)
+    )
     from (
-      select refused.place, refused.code,
-             case refused.code
-               when 'rate_limited' then (v_rate[refused.place]).quota_id
-               when 'quota_exceeded' then (v_budget[refused.place]).quota_id
-             end as quota_id,
-             true as enforced
-      from unnest(v_refusal) with ordinality as refused (code, place)
-      where refused.code in ('rate_limited', 'too_many_calls', 'quota_exceeded')
+      select told.quarter, told.user_id, told.code, told.quota_id, true as enforced, told.calls
+      from unnest(f_quarter, f_user, f_code, f_quota, f_calls) as told (quarter, user_id, code, quota_id, calls)
+      where v_again is null
       union all
-      select place, 'rate_limited', observed.quota_id, false
-      from generate_subscripts(v_rate, 1) as place
-      cross join lateral unnest((v_rate[place]).observed) as observed (quota_id)
-      union all
-      select place, 'quota_exceeded', observed.quota_id, false
-      from generate_subscripts(v_budget, 1) as place
-      cross join lateral unnest((v_budget[place]).observed) as observed (quota_id)
-    ) as judged
-  ) as refused
-  having count(*) > 0;
+      select v_now, v_user_id[judged.place], judged.code, judged.quota_id, judged.enforced,
+             archon_mcp_counted(o_request, o_method, r_rate_calls, judged.place)
+      from (
+        select refused.place, refused.code,
+               case refused.code
+                 when 'rate_limited' then (v_rate[refused.place]).quota_id
+                 when 'quota_exceeded' then (v_budget[refused.place]).quota_id
+               end as quota_id,
+               true as enforced
+        from unnest(v_refusal) with ordinality as refused (code, place)
+        where refused.code in ('rate_limited', 'too_many_calls', 'quota_exceeded')
+        union all
+        select place, 'rate_limited', observed.quota_id, false
+        from generate_subscripts(v_rate, 1) as place
+        cross join lateral unnest((v_rate[place]).observed) as observed (quota_id)
+        union all
+        select place, 'quota_exceeded', observed.quota_id, false
+        from generate_subscripts(v_budget, 1) as place
+        cross join lateral unnest((v_budget[place]).observed) as observed (quota_id)
+      ) as judged
+    ) as refused
+    having count(*) > 0;
+  end if;
 
   if v_sessions_ended <> '{}' then
     perform archon_mcp_move_ended_sessions(v_sessions_ended);
@@ -1404,9 +1771,10 @@ begin
     select oid::regprocedure from pg_proc
     where pronamespace = current_schema()::regnamespace
       and proname in (
-        'archon_mcp_ledger', 'archon_mcp_priced', 'archon_mcp_tool_priced',
+        'archon_mcp_ledger', 'archon_mcp_close_call', 'archon_mcp_priced', 'archon_mcp_tool_priced',
         'archon_mcp_quotas_of',
-        'archon_mcp_judge_rates', 'archon_mcp_move_budgets', 'archon_mcp_counted', 'archon_mcp_count_refusals',
+        'archon_mcp_rate_key', 'archon_mcp_take_rate', 'archon_mcp_judge_rates',
+        'archon_mcp_settle_budgets', 'archon_mcp_hold_budgets', 'archon_mcp_move_budgets', 'archon_mcp_counted', 'archon_mcp_count_refusals',
         'archon_mcp_end_stale_sessions', 'archon_mcp_replace_sessions',
         'archon_mcp_open_session', 'archon_mcp_end_session', 'archon_mcp_sweep'
       )
@@ -1424,9 +1792,14 @@ drop function archon_mcp_open_session;
 drop function archon_mcp_replace_sessions;
 drop function archon_mcp_end_stale_sessions;
 drop function archon_mcp_ledger;
+drop function archon_mcp_close_call;
 drop function archon_mcp_count_refusals;
 drop function archon_mcp_counted;
+drop function archon_mcp_hold_budgets;
+drop function archon_mcp_settle_budgets;
 drop function archon_mcp_move_budgets;
+drop function archon_mcp_take_rate;
+drop function archon_mcp_rate_key;
 drop function archon_mcp_judge_rates;
 drop function archon_mcp_quotas_of;
 drop function archon_mcp_tool_priced;
@@ -1435,6 +1808,7 @@ drop type archon_mcp_budget_verdict;
 drop type archon_mcp_rate_verdict;
 drop type archon_mcp_budget_want;
 drop type archon_mcp_rate_want;
+drop type archon_mcp_closed;
 drop type archon_mcp_rolled_call;
 drop type archon_mcp_rolled_line;
 drop type archon_mcp_ended;

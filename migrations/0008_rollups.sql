@@ -208,11 +208,135 @@ as $$
   )::archon_mcp_rolled_call
 $$;
 
+-- Adds one call that no model or one line accounts for: the row of each roll-up by its values, where gathering
+-- calls first (archon_mcp_move_rollups()) would cost twice as much.
+create function archon_mcp_add_to_rollups(p_call archon_mcp_rolled_call) returns void
+language plpgsql
+as $$
+declare
+  v_day constant date := (p_call.at at time zone 'UTC')::date;
+  v_timed constant integer := (p_call.duration_ms is not null)::integer;
+  v_duration_ms constant integer := coalesce(p_call.duration_ms, 0);
+  v_success constant integer := p_call.success;
+  v_prompt_tokens constant integer := p_call.prompt_tokens;
+  v_completion_tokens constant integer := p_call.completion_tokens;
+  v_cost constant numeric := p_call.cost;
+  v_line archon_mcp_rolled_line;
+begin
+  if p_call.user_id is not null then
+    insert into archon_mcp_user_totals as total
+      (user_id, department, calls, prompt_tokens, completion_tokens, cost, first_call_at, last_call_at)
+    values
+      (p_call.user_id, p_call.department, 1, v_prompt_tokens, v_completion_tokens, v_cost, p_call.at, p_call.at)
+    on conflict on constraint archon_mcp_user_totals_once do update
+    set calls = total.calls + 1,
+        prompt_tokens = total.prompt_tokens + v_prompt_tokens,
+        completion_tokens = total.completion_tokens + v_completion_tokens,
+        cost = total.cost + v_cost,
+        first_call_at = least(total.first_call_at, p_call.at),
+        last_call_at = greatest(total.last_call_at, p_call.at);
+  end if;
+
+  if p_call.session_id is not null then
+    insert into archon_mcp_session_totals as total (session_id, calls, prompt_tokens, completion_tokens, cost)
+    values (p_call.session_id, 1, v_prompt_tokens, v_completion_tokens, v_cost)
+    on conflict (session_id) do update
+    set calls = total.calls + 1,
+        prompt_tokens = total.prompt_tokens + v_prompt_tokens,
+        completion_tokens = total.completion_tokens + v_completion_tokens,
+        cost = total.cost + v_cost;
+  end if;
+
+  insert into archon_mcp_user_days as total
+    (user_id, day, department, calls, success, prompt_tokens, completion_tokens, cost, unpriced_calls, estimated_calls)
+  values
+    (p_call.user_id, v_day, p_call.department, 1, v_success, v_prompt_tokens, v_completion_tokens, v_cost,
+     p_call.unpriced, p_call.estimated)
+  on conflict on constraint archon_mcp_user_days_once do update
+  set calls = total.calls + 1,
+      success = total.success + v_success,
+      prompt_tokens = total.prompt_tokens + v_prompt_tokens,
+      completion_tokens = total.completion_tokens + v_completion_tokens,
+      cost = total.cost + v_cost,
+      unpriced_calls = total.unpriced_calls + p_call.unpriced,
+      estimated_calls = total.estimated_calls + p_call.estimated;
+
+  insert into archon_mcp_quarters as total
+    (quarter, department, calls, success, timeouts, prompt_tokens, completion_tokens, cost, success_prompt_tokens,
+     success_completion_tokens, success_cost, unpriced_calls, estimated_calls, duration_ms, timed_calls)
+  values
+    (date_bin('15 minutes', p_call.at, timestamptz 'epoch'), p_call.department, 1, v_success, p_call.timeout,
+     v_prompt_tokens, v_completion_tokens, v_cost, v_success * v_prompt_tokens, v_success * v_completion_tokens,
+     v_success * v_cost, p_call.unpriced, p_call.estimated, v_duration_ms, v_timed)
+  on conflict on constraint archon_mcp_quarters_once do update
+  set calls = total.calls + 1,
+      success = total.success + v_success,
+      timeouts = total.timeouts + excluded.timeouts,
+      prompt_tokens = total.prompt_tokens + v_prompt_tokens,
+      completion_tokens = total.completion_tokens + v_completion_tokens,
+      cost = total.cost + v_cost,
+      success_prompt_tokens = total.success_prompt_tokens + excluded.success_prompt_tokens,
+      success_completion_tokens = total.success_completion_tokens + excluded.success_completion_tokens,
+      success_cost = total.success_cost + excluded.success_cost,
+      unpriced_calls = total.unpriced_calls + excluded.unpriced_calls,
+      estimated_calls = total.estimated_calls + excluded.estimated_calls,
+      duration_ms = total.duration_ms + v_duration_ms,
+      timed_calls = total.timed_calls + v_timed;
+
+  -- With the model of its line, or without one.
+  if p_call.lines is not null then
+    v_line := p_call.lines[1];
+  end if;
+  insert into archon_mcp_tool_days as total
+    (day, department, client_type, tool, model, calls, success, timeouts, prompt_tokens, completion_tokens, cost,
+     success_prompt_tokens, success_completion_tokens, success_cost, unpriced_calls, estimated_calls, duration_ms,
+     timed_calls, model_calls, model_success, model_unpriced_calls, cached_tokens, reasoning_tokens)
+  values
+    (v_day, p_call.department, p_call.client_type, p_call.tool, v_line.model, 1, v_success, p_call.timeout,
+     v_prompt_tokens, v_completion_tokens, v_cost, v_success * v_prompt_tokens, v_success * v_completion_tokens,
+     v_success * v_cost, p_call.unpriced, p_call.estimated, v_duration_ms, v_timed, 1, v_success, p_call.unpriced,
+     coalesce(v_line.cached_tokens, 0), coalesce(v_line.reasoning_tokens, 0))
+  on conflict on constraint archon_mcp_tool_days_once do update
+  set calls = total.calls + 1,
+      success = total.success + v_success,
+      timeouts = total.timeouts + excluded.timeouts,
+      prompt_tokens = total.prompt_tokens + v_prompt_tokens,
+      completion_tokens = total.completion_tokens + v_completion_tokens,
+      cost = total.cost + v_cost,
+      success_prompt_tokens = total.success_prompt_tokens + excluded.success_prompt_tokens,
+      success_completion_tokens = total.success_completion_tokens + excluded.success_completion_tokens,
+      success_cost = total.success_cost + excluded.success_cost,
+      unpriced_calls = total.unpriced_calls + excluded.unpriced_calls,
+      estimated_calls = total.estimated_calls + excluded.estimated_calls,
+      duration_ms = total.duration_ms + v_duration_ms,
+      timed_calls = total.timed_calls + v_timed,
+      model_calls = total.model_calls + 1,
+      model_success = total.model_success + v_success,
+      model_unpriced_calls = total.model_unpriced_calls + excluded.model_unpriced_calls,
+      cached_tokens = total.cached_tokens + excluded.cached_tokens,
+      reasoning_tokens = total.reasoning_tokens + excluded.reasoning_tokens;
+
+  if p_call.duration_ms is not null then
+    insert into archon_mcp_duration_days as total (day, tool, department, bucket, calls, duration_ms)
+    values
+      (v_day, p_call.tool, p_call.department, archon_mcp_duration_bucket(p_call.duration_ms), 1, v_duration_ms)
+    on conflict on constraint archon_mcp_duration_days_once do update
+    set calls = total.calls + 1,
+        duration_ms = total.duration_ms + v_duration_ms;
+  end if;
+end
+$$;
+
 -- Adds calls to the roll-ups and takes them away: each row of a roll-up is written once, whatever their number.
 create function archon_mcp_move_rollups(p_calls archon_mcp_rolled_call[]) returns void
 language plpgsql
 as $$
 begin
+  if cardinality(p_calls) = 1 and p_calls[1].sign = 1 and (p_calls[1].one_line or p_calls[1].lines is null) then
+    perform archon_mcp_add_to_rollups(p_calls[1]);
+    return;
+  end if;
+
   insert into archon_mcp_user_totals as total
     (user_id, department, calls, prompt_tokens, completion_tokens, cost, first_call_at, last_call_at)
   select call.user_id, call.department, sum(call.sign), sum(call.sign * call.prompt_tokens), sum(call.sign * call.completion_tokens),
@@ -1152,7 +1276,8 @@ begin
     from pg_proc as routine
     where routine.pronamespace = current_schema()::regnamespace
       and routine.proname in (
-        'archon_mcp_duration_bounds', 'archon_mcp_duration_bucket', 'archon_mcp_rolled', 'archon_mcp_move_rollups',
+        'archon_mcp_duration_bounds', 'archon_mcp_duration_bucket', 'archon_mcp_rolled', 'archon_mcp_add_to_rollups',
+        'archon_mcp_move_rollups',
         'archon_mcp_rollups_due', 'archon_mcp_rollups_said', 'archon_mcp_check_rollups', 'archon_mcp_time_users',
         'archon_mcp_fill_rollups', 'archon_mcp_rebuild_rollups', 'archon_mcp_roll_calls', 'archon_mcp_roll_nothing',
         'archon_mcp_roll_sessions', 'archon_mcp_session_seconds', 'archon_mcp_ended_sessions_due',
@@ -1250,6 +1375,7 @@ drop function archon_mcp_move_ended_sessions;
 drop function archon_mcp_ended_sessions_due;
 drop function archon_mcp_session_seconds;
 drop function archon_mcp_move_rollups;
+drop function archon_mcp_add_to_rollups;
 drop function archon_mcp_rolled;
 drop type archon_mcp_rollup;
 drop function archon_mcp_duration_bucket;
