@@ -1,5 +1,12 @@
+import type { Context } from 'hono'
 import * as z from 'zod'
 import { actorOf, asCaller, callerOf } from '../as-caller.ts'
+import {
+  type AccessTokenAsker,
+  type AccessTokenRefusal,
+  allowedAccessToken,
+  endsAccessTokensOf,
+} from '../auth/access-token-rules.ts'
 import {
   createAccessToken,
   DEFAULT_LIFE_DAYS,
@@ -11,6 +18,7 @@ import { resolveSql } from '../db/client.ts'
 import { problem } from '../errors.ts'
 import { accessTokenById, listAccessTokens } from '../reports/access-tokens.ts'
 import { AccessTokenPage, NewAccessToken } from './answers/tokens.ts'
+import type { ApiEnv } from './env.ts'
 import { OWNERS } from './roles.ts'
 import { route } from './route.ts'
 import { label, nextCursor, pageQuery, uuid } from './validate.ts'
@@ -45,6 +53,20 @@ const TokenBody = z.strictObject({
 const fault = (path: string, message: string): Response =>
   problem({ code: 'invalid_request' }, { errors: [{ path, message }] })
 
+const askerOf = (c: Context<ApiEnv>): AccessTokenAsker => ({
+  ...callerOf(c),
+  scopes: c.var.auth?.scopes ?? [],
+  accessToken: c.var.caller.accessToken,
+})
+
+const REFUSALS: Record<AccessTokenRefusal, () => Response> = {
+  by_access_token: () =>
+    problem({ code: 'forbidden', detail: 'An access token makes no access tokens: sign in.' }),
+  for_service: () => problem({ code: 'forbidden', detail: 'Those who administer make tokens for services.' }),
+  for_nobody: () => fault('service', 'name the service whose token it is to be'),
+  beyond_own_scopes: () => fault('scopes', 'has a scope that your own token does not have'),
+}
+
 const TOO_MANY = `There are ${MAX_LIVE_TOKENS} live tokens already: revoke one first.`
 
 export const tokens = [
@@ -73,35 +95,20 @@ export const tokens = [
     answers: { 201: NewAccessToken },
     refusals: ['conflict', 'invalid_token'],
     async handle(c, { body: { name, service, scopes, expires_in_days: lifeDays } }, { sql }) {
-      const { caller, auth } = c.var
-      const { role, userId } = callerOf(c)
-      if (caller.accessToken !== undefined)
-        return problem({ code: 'forbidden', detail: 'An access token makes no access tokens: sign in.' })
-      const administers = role === 'admin' || role === 'service'
-      if (service !== undefined && !administers)
-        return problem({ code: 'forbidden', detail: 'Those who administer make tokens for services.' })
-      if (service === undefined && userId === null)
-        return fault('service', 'name the service whose token it is to be')
-      const own = auth?.scopes ?? []
-      const missing = administers ? undefined : scopes?.find((each) => !own.includes(each))
-      if (missing !== undefined) return fault('scopes', 'has a scope that your own token does not have')
-      const client = resolveSql(sql, c)
+      const allowed = allowedAccessToken(askerOf(c), { service, scopes })
+      if ('refused' in allowed) return REFUSALS[allowed.refused]()
+      const { identity, invalidTokenChallenge } = c.var.caller
       const made = await createAccessToken(
-        client,
-        {
-          owner: service === undefined ? { userId: userId ?? '' } : { service },
-          name,
-          scopes: scopes ?? own,
-          lifeDays,
-        },
-        { by: actorOf(c), issuedAt: caller.identity?.issuedAt ?? null },
+        resolveSql(sql, c),
+        { ...allowed, name, lifeDays },
+        { by: actorOf(c), issuedAt: identity?.issuedAt ?? null },
       )
       if ('fault' in made) {
         if (made.fault === 'too_many') return problem({ code: 'conflict', detail: TOO_MANY })
         // Cut off, or erased, since the request began.
         return problem({
           code: 'invalid_token',
-          headers: { 'www-authenticate': caller.invalidTokenChallenge },
+          headers: { 'www-authenticate': invalidTokenChallenge },
         })
       }
       const token = await asCaller(c, sql, (db, asking) => accessTokenById(db, asking, made.id))
@@ -115,8 +122,7 @@ export const tokens = [
     summary: 'Revokes a personal access token: the next call with it is refused everywhere',
     answers: { 204: null },
     async handle(c, { id }, { sql }) {
-      const { role, userId } = callerOf(c)
-      const whose = role === 'admin' || role === 'service' ? null : userId
+      const whose = endsAccessTokensOf(askerOf(c))
       const revoked = await revokeAccessToken(resolveSql(sql, c), id, whose, actorOf(c))
       return revoked ? c.body(null, 204) : problem({ code: 'not_found' })
     },

@@ -1,4 +1,11 @@
 import { type Context, Hono } from 'hono'
+import { callerOf } from '../../as-caller.ts'
+import {
+  type AccessTokenAsker,
+  type AccessTokenRefusal,
+  allowedAccessToken,
+  endsAccessTokensOf,
+} from '../../auth/access-token-rules.ts'
 import {
   createAccessToken,
   DEFAULT_LIFE_DAYS,
@@ -123,30 +130,38 @@ async function tokensPage(
   })
 }
 
+function askerOf(c: Context<DashboardEnv>): AccessTokenAsker {
+  const context: Context = c
+  const { auth, caller } = c.var
+  return { ...callerOf(context), scopes: auth?.scopes ?? [], accessToken: caller.accessToken }
+}
+
+/** Beside which field each is told; beside none, above all of them. */
+const REFUSALS: Record<AccessTokenRefusal, Faults> = {
+  by_access_token: { '': 'An access token makes no access tokens: sign in.' },
+  for_service: { service: 'Administrators make tokens for services.' },
+  for_nobody: { service: 'Name the service whose token it is to be.' },
+  beyond_own_scopes: { '': 'You do not have these scopes yourself.' },
+}
+
 async function make(c: Context<DashboardEnv>, sql: SqlSource): Promise<Response> {
   const fields = await sent(c)
   const { name = '', days = '', service = '' } = fields
   const lifeDays = Number(days)
-  const { user, caller, auth } = c.var
   const faults: Record<string, string> = {}
   const isName = (text: string): boolean => text.length <= MAX_NAME && !text.includes('\0')
   if (name === '' || !isName(name)) faults['name'] = `Give a name of ${MAX_NAME} characters at most.`
   if (!/^\d{1,3}$/.test(days) || lifeDays < 1 || lifeDays > MAX_LIFE_DAYS)
     faults['days'] = `Give days from 1 to ${MAX_LIFE_DAYS}.`
-  if (service !== '' && !(isAdmin(c) && isName(service)))
-    faults['service'] = 'Administrators make tokens for services.'
-  if (service === '' && user === null) faults['service'] = 'Name the service whose token it is to be.'
-  if (caller.accessToken !== undefined) faults[''] = 'An access token makes no access tokens: sign in.'
-  if (Object.keys(faults).length > 0) return await tokensPage(c, sql, { fields, faults })
+  if (!isName(service)) faults['service'] = `Give a name of ${MAX_NAME} characters at most.`
+  const allowed = allowedAccessToken(askerOf(c), service === '' ? {} : { service })
+  if ('refused' in allowed) Object.assign(faults, REFUSALS[allowed.refused])
+  if ('refused' in allowed || Object.keys(faults).length > 0)
+    return await tokensPage(c, sql, { fields, faults })
   const made = await createAccessToken(
     resolveSql(sql, c),
-    {
-      owner: service === '' ? { userId: user?.id ?? '' } : { service },
-      name,
-      scopes: auth?.scopes ?? [],
-      lifeDays,
-    },
-    { by: actor(c), issuedAt: caller.identity?.issuedAt ?? null },
+    { ...allowed, name, lifeDays },
+    { by: actor(c), issuedAt: c.var.caller.identity?.issuedAt ?? null },
   )
   if ('fault' in made) {
     const told =
@@ -184,7 +199,7 @@ async function askToRevoke(c: Context<DashboardEnv>, sql: SqlSource): Promise<Re
 
 async function revoke(c: Context<DashboardEnv>, sql: SqlSource): Promise<Response> {
   const id = (c.req.param('id') ?? '').toLowerCase()
-  const whose = isAdmin(c) ? null : (c.var.user?.id ?? '')
+  const whose = endsAccessTokensOf(askerOf(c))
   const revoked = isUuid(id) && (await revokeAccessToken(resolveSql(sql, c), id, whose, actor(c)))
   return revoked ? c.redirect(`${c.var.base}/tokens`, 303) : notFound(c, 'token')
 }
