@@ -1,55 +1,33 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createLedger } from '../../src/ledger/ledger.ts'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { apiApp, userId, userToken } from '../api/support.ts'
-import { createTestDatabase, type TestDatabase } from '../support/database.ts'
-import { callerNamed, callOf, JUDGED, requestBy, success } from '../support/ledger.ts'
-import { ISSUER } from '../support/mcp.ts'
-import { dashboardApp, signedInAs, textOf, type Visitor } from './support.ts'
+import { JUDGED } from '../support/ledger.ts'
+import { textOf, usePeople } from './support.ts'
 
 const SCRIPT = '<script>alert("x")</script>'
-const PEOPLE = {
-  Alice: { department: 'sales' },
-  Carl: { department: 'research' },
-  Mia: { department: 'sales', role: 'manager' },
-  Fin: { role: 'finance' },
-  Ada: { role: 'admin' },
-} as const
-type Person = keyof typeof PEOPLE
+const everybody = ['Alice', 'Carl', 'Mia', 'Fin', 'Ada'] as const
+type Person = (typeof everybody)[number]
+const people = usePeople(everybody)
+const { idOf, visitorOf } = people
 
-let database: TestDatabase
-const visitors = new Map<string, Visitor>()
-const ids = new Map<string, string>()
-const visitorOf = (who: Person): Visitor => visitors.get(who)!
-const idOf = (who: Person): string => ids.get(who)!
-
-async function call(who: Person, tool: string, model: string, error: string | null = null): Promise<string> {
-  const claims = { department: null, role: 'member', ...PEOPLE[who] }
-  const named = { issuer: ISSUER, name: who, issuedAt: new Date(), ...claims }
-  const caller = await callerNamed(who.toLowerCase(), named)
-  const ledger = createLedger(database.sql, { closeDelayMs: 0 })
-  const one = callOf({ tool })
-  const verdict = await ledger.admit(requestBy(caller, { calls: [one], quotas: JUDGED }))
-  if (!verdict.admitted) return verdict.code
-  const usage = [{ model, promptTokens: 1000, completionTokens: 0 }]
-  await ledger.close({ ...success(one.id, { usage }), status: error === null ? 'success' : 'error', error })
-  return 'admitted'
-}
+/** A call of somebody, judged by all limits, that used a thousand tokens of a model. */
+const call = (who: Person, tool: string, model: string, error: string | null = null): Promise<string> =>
+  people.call(who, {
+    call: { tool },
+    request: { quotas: JUDGED },
+    end: {
+      usage: [{ model, promptTokens: 1000, completionTokens: 0 }],
+      status: error === null ? 'success' : 'error',
+      error,
+    },
+  })
 
 beforeAll(async () => {
-  database = await createTestDatabase()
-  for (const [name, claims] of Object.entries(PEOPLE)) {
-    const token = await userToken(name, claims)
-    visitors.set(name, await signedInAs(dashboardApp(database.sql), token))
-    ids.set(name, await userId(apiApp(database.sql), token))
-  }
   await call('Alice', 'search', 'gpt-4o')
   await call('Carl', SCRIPT, SCRIPT, SCRIPT)
 })
-afterAll(() => database[Symbol.asyncDispose]())
 
 describe('every page', () => {
-  const everybody: Person[] = ['Alice', 'Carl', 'Mia', 'Fin', 'Ada']
-  const pages: [path: string, who: Person[]][] = [
+  const pages: [path: string, who: readonly Person[]][] = [
     ['/users', everybody],
     ['/users.csv', everybody],
     ['/limits', everybody],
@@ -132,7 +110,7 @@ describe('users', () => {
 
   it('are erased after a look at what would go', async () => {
     const token = await userToken('Gone')
-    const id = await userId(apiApp(database.sql), token)
+    const id = await userId(apiApp(people.database.sql), token)
     const ada = visitorOf('Ada')
     const { html } = await ada.get(`/users/${id}/erase`)
     expect(textOf(html)).toMatch(/Erase this person\?.*archon_mcp_users 1/)
@@ -271,7 +249,7 @@ describe('access tokens', () => {
     await alice.get('/tokens')
     const { html } = await alice.post('/tokens', { name: 'Cursor on my laptop', days: '30' })
     const token = /mcpuc_pat_[0-9A-Za-z]{49}/.exec(html)![0]
-    expect(await userId(apiApp(database.sql), token)).toBe(idOf('Alice'))
+    expect(await userId(apiApp(people.database.sql), token)).toBe(idOf('Alice'))
     const list = await alice.get('/tokens')
     expect(textOf(list.html)).toMatch(/Cursor on my laptop Alice.*Live/)
     expect(list.html).not.toContain(token)

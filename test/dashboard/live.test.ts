@@ -1,5 +1,5 @@
 import { Hono } from 'hono'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { ask } from '../../src/admission.ts'
 import { createAccessToken, revokeAccessToken } from '../../src/auth/access-tokens.ts'
 import { userContext } from '../../src/auth/user-context.ts'
@@ -7,40 +7,20 @@ import { changeUser, revokeUser } from '../../src/auth/users.ts'
 import type { DashboardEnv } from '../../src/dashboard/env.ts'
 import { live, type LiveOptions } from '../../src/dashboard/live.ts'
 import { newVisit } from '../../src/dashboard/sign-in/visit.ts'
-import { createLedger } from '../../src/ledger/ledger.ts'
-import { apiApp, serviceToken, userId, userToken, writeSession } from '../api/support.ts'
-import { createTestDatabase, type TestDatabase } from '../support/database.ts'
-import { callerNamed, callOf, requestBy, success } from '../support/ledger.ts'
-import { ISSUER, optionsFor } from '../support/mcp.ts'
-import { dashboardApp, signedInAs, visitorOf } from './support.ts'
+import { serviceToken, writeSession } from '../api/support.ts'
+import { optionsFor } from '../support/mcp.ts'
+import { dashboardApp, signedInAs, usePeople, visitorOf } from './support.ts'
 
-const PEOPLE = {
-  Alice: { department: 'sales' },
-  Carl: { department: 'research' },
-  Mia: { department: 'sales', role: 'manager' },
-  Fin: { role: 'finance' },
-  Ada: { role: 'admin' },
-} as const
-type Person = keyof typeof PEOPLE
-const everybody = Object.keys(PEOPLE) as Person[]
-
-let database: TestDatabase
-const tokens = new Map<string, string>()
-const ids = new Map<string, string>()
+const everybody = ['Alice', 'Carl', 'Mia', 'Fin', 'Ada'] as const
+type Person = (typeof everybody)[number]
+const people = usePeople(everybody)
 const sessions = new Map<string, string>()
 beforeAll(async () => {
-  database = await createTestDatabase()
-  for (const [name, claims] of Object.entries(PEOPLE)) {
-    const token = await userToken(name, claims)
-    const id = await userId(apiApp(database.sql), token)
-    tokens.set(name, token)
-    ids.set(name, id)
-    const department = 'department' in claims ? claims.department : null
-    sessions.set(name, await writeSession(database.sql, { user_id: id, user_name: name, department }))
+  for (const who of everybody) {
+    const owner = { user_id: people.idOf(who), user_name: who, department: people.departmentOf(who) }
+    sessions.set(who, await writeSession(people.database.sql, owner))
   }
-  tokens.set('service', await serviceToken())
 })
-afterAll(() => database[Symbol.asyncDispose]())
 
 const DAY = 24 * 60 * 60_000
 const BY = { kind: 'service', id: null } as const
@@ -70,11 +50,11 @@ async function listen(token: string, query = '', more: Partial<LiveOptions> = {}
     c.set('visit', newVisit(now()))
     return await next()
   })
-  app.use(userContext({ ...optionsFor(database.sql), required: true }), async (c, next) => {
-    await ask(c, database.sql, { session: null, calls: [] })
+  app.use(userContext({ ...optionsFor(people.database.sql), required: true }), async (c, next) => {
+    await ask(c, people.database.sql, { session: null, calls: [] })
     return await next()
   })
-  app.route('/', live(database.sql, { now, pause, ...options }))
+  app.route('/', live(people.database.sql, { now, pause, ...options }))
   const response = await app.request(`/live${query}`, { headers: { authorization: `Bearer ${token}` } })
   expect([response.status, response.headers.get('content-type')]).toEqual([200, 'text/event-stream'])
   const reader = response.body!.getReader()
@@ -95,19 +75,14 @@ async function listen(token: string, query = '', more: Partial<LiveOptions> = {}
     leave: () => reader.cancel(),
   }
 }
-const listenAs = (who: Person | 'service', query?: string, more?: Partial<LiveOptions>) =>
-  listen(tokens.get(who)!, query, more)
+const listenAs = (who: Person, query?: string, more?: Partial<LiveOptions>) =>
+  listen(people.tokenOf(who), query, more)
 
-async function call(who: Person, kind: 'mcp' | 'api' = 'mcp'): Promise<void> {
-  const claims = { department: null, role: 'member', ...PEOPLE[who] }
-  const named = { issuer: ISSUER, name: who, issuedAt: new Date(), ...claims }
-  const caller = await callerNamed(who.toLowerCase(), named)
-  const ledger = createLedger(database.sql, { closeDelayMs: 0 })
-  const one = callOf({ kind })
-  const recordedSession = kind === 'mcp' ? { recordedSession: sessions.get(who)! } : {}
-  await ledger.admit(requestBy(caller, { calls: [one], ...recordedSession }))
-  await ledger.close(success(one.id))
-}
+const call = (who: Person, kind: 'mcp' | 'api' = 'mcp'): Promise<string> =>
+  people.call(who, {
+    call: { kind },
+    request: kind === 'mcp' ? { recordedSession: sessions.get(who)! } : {},
+  })
 
 /** Who of these hears of something, everybody having listened before it. */
 async function whoHearsOf(something: () => Promise<unknown>): Promise<string[]> {
@@ -145,16 +120,17 @@ describe('an open page that listens', () => {
   })
 
   it('hears of sessions that begin, turn idle and end', async () => {
-    const session = { user_id: ids.get('Alice')!, department: 'sales' }
+    const session = { user_id: people.idOf('Alice'), department: 'sales' }
     const hear = ['Alice', 'Mia', 'Fin', 'Ada']
     let id = ''
     expect(
       await whoHearsOf(async () => {
-        id = await writeSession(database.sql, session)
+        id = await writeSession(people.database.sql, session)
       }),
     ).toEqual(hear)
     const change = (columns: Record<string, Date>) =>
-      database.owner`update archon_mcp_sessions set ${database.owner(columns)} where session_id = ${id}`
+      people.database
+        .owner`update archon_mcp_sessions set ${people.database.owner(columns)} where session_id = ${id}`
     // Nobody writes a row when time passes by: this is what it looks like then.
     const past = new Date(Date.now() - DAY / 24)
     expect(await whoHearsOf(() => change({ last_activity: past, connected_at: past }))).toEqual(hear)
@@ -162,18 +138,18 @@ describe('an open page that listens', () => {
   })
 
   it('hears of limits that hold its viewer, and administrators of whatever is administered', async () => {
-    const put = (scope: string, subject: string | null) => database.sql`
+    const put = (scope: string, subject: string | null) => people.database.sql`
       select archon_mcp_put_quota(null, null, 'budget', ${scope}, ${subject}, 'cost', 2, 'month', 'UTC', null, null,
         null, null, null, null, 'warn', '{0.8}')`
     expect(await whoHearsOf(() => put('everyone', null))).toEqual(everybody)
     expect(await whoHearsOf(() => put('department', 'research'))).toEqual(['Carl', 'Fin', 'Ada'])
     const change = { department: 'field research' }
-    expect(await whoHearsOf(() => changeUser(database.sql, ids.get('Carl')!, change, BY))).toEqual([
+    expect(await whoHearsOf(() => changeUser(people.database.sql, people.idOf('Carl'), change, BY))).toEqual([
       // Whom the limit of research holds no longer.
       'Carl',
       'Ada',
     ])
-    await changeUser(database.sql, ids.get('Carl')!, { department: null }, BY)
+    await changeUser(people.database.sql, people.idOf('Carl'), { department: null }, BY)
   })
 
   it('of one session hears of that one alone', async () => {
@@ -181,7 +157,7 @@ describe('an open page that listens', () => {
       listenAs('Ada', `?session=${sessions.get('Alice')}`),
       listenAs('Ada', `?session=${sessions.get('Carl')}`),
       listenAs('Carl', `?session=${sessions.get('Alice')}`),
-      listenAs('service'),
+      listen(await serviceToken()),
     ])
     await call('Alice')
     const said = await Promise.all(streams.map((stream) => stream.next()))
@@ -202,23 +178,23 @@ describe('the stream', () => {
 
   it('ends when its viewer is blocked, or cut off', async () => {
     const stream = await listenAs('Carl')
-    await changeUser(database.sql, ids.get('Carl')!, { blocked: true }, BY)
+    await changeUser(people.database.sql, people.idOf('Carl'), { blocked: true }, BY)
     expect(await stream.next()).toBe('the end')
-    await changeUser(database.sql, ids.get('Carl')!, { blocked: false }, BY)
+    await changeUser(people.database.sql, people.idOf('Carl'), { blocked: false }, BY)
     const another = await listenAs('Carl')
-    await revokeUser(database.sql, ids.get('Carl')!, BY)
+    await revokeUser(people.database.sql, people.idOf('Carl'), BY)
     expect(await another.next()).toBe('the end')
   })
 
   it('ends with the access token of its viewer', async () => {
-    const by = { kind: 'user', id: ids.get('Ada')! } as const
-    const owner = { userId: ids.get('Ada')! }
+    const by = { kind: 'user', id: people.idOf('Ada') } as const
+    const owner = { userId: people.idOf('Ada') }
     const request = { owner, name: 'laptop', scopes: [], lifeDays: 1 }
-    const made = await createAccessToken(database.sql, request, { by })
+    const made = await createAccessToken(people.database.sql, request, { by })
     if ('fault' in made) throw new Error(made.fault)
     const stream = await listen(made.token)
     expect(await stream.next()).toBe('nothing')
-    await revokeAccessToken(database.sql, made.id, null, by)
+    await revokeAccessToken(people.database.sql, made.id, null, by)
     expect(await stream.next()).toBe('the end')
   })
 
@@ -239,10 +215,10 @@ describe('the stream', () => {
   })
 
   it('is for whoever is signed in, and tells all others to stop', async () => {
-    const app = dashboardApp(database.sql)
+    const app = dashboardApp(people.database.sql)
     const headers = { accept: 'text/event-stream' }
     expect((await app.request('/dashboard/live', { headers })).status).toBe(204)
-    const visitor = await signedInAs(app, tokens.get('Alice')!)
+    const visitor = await signedInAs(app, people.tokenOf('Alice'))
     const cookie = visitor.cookies()
     const response = await app.request('/dashboard/live', { headers: { ...headers, cookie } })
     expect([response.status, response.headers.get('cache-control')]).toEqual([200, 'no-store'])
@@ -253,7 +229,7 @@ describe('the stream', () => {
 })
 
 it('is listened to by pages that go on, and not by those of a time that is over', async () => {
-  const visitor = await signedInAs(dashboardApp(database.sql), tokens.get('Ada')!)
+  const visitor = await signedInAs(dashboardApp(people.database.sql), people.tokenOf('Ada'))
   const listensAt = async (path: string): Promise<boolean> =>
     (await visitor.get(path)).html.includes('data-live')
   for (const page of ['', '/clients', '/costs', '/users', '/limits', '/log']) {

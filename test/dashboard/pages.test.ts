@@ -1,63 +1,47 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createLedger } from '../../src/ledger/ledger.ts'
-import { apiApp, userId, userToken, writeSession } from '../api/support.ts'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { writeSession } from '../api/support.ts'
 import { parseTable } from '../support/csv.ts'
-import { callerNamed, callOf, requestBy, success } from '../support/ledger.ts'
-import { createTestDatabase, type TestDatabase } from '../support/database.ts'
-import { ISSUER } from '../support/mcp.ts'
-import { dashboardApp, signedInAs, textOf, type Visitor } from './support.ts'
+import { textOf, usePeople } from './support.ts'
 
 const SCRIPT = '<script>alert("x")</script>'
 const IMAGE = '"><img src=x onerror=alert(1)>'
 const FORMULA = "=cmd|'/c calc'!A1"
 
-const PEOPLE = {
-  Alice: { department: 'sales' },
-  Bob: { department: 'sales' },
-  Carl: { department: 'research' },
-  Mia: { department: 'sales', role: 'manager' },
-  Fin: { role: 'finance' },
-  Ada: { role: 'admin' },
-} as const
-type Person = keyof typeof PEOPLE
-
-let database: TestDatabase
-const visitors = new Map<string, Visitor>()
+const everybody = ['Alice', 'Bob', 'Carl', 'Mia', 'Fin', 'Ada'] as const
+type Person = (typeof everybody)[number]
+const people = usePeople(everybody)
+const { visitorOf } = people
 const sessions = new Map<string, string>()
-const visitorOf = (who: Person): Visitor => visitors.get(who)!
 const sessionOf = (who: Person): string => sessions.get(who)!
 
 /** One call of somebody, in their session, with a model whose name is a script. */
-async function call(who: Person, cost: string, tool: string, error: string | null = null): Promise<void> {
-  const caller = await callerNamed(who.toLowerCase(), { issuer: ISSUER, name: who })
-  const ledger = createLedger(database.sql, { closeDelayMs: 0 })
-  const one = callOf({ tool })
-  await ledger.admit(requestBy(caller, { calls: [one], recordedSession: sessionOf(who) }))
-  const usage = [{ model: SCRIPT, promptTokens: 1000, completionTokens: 200, cost }]
-  await ledger.close({ ...success(one.id, { usage }), status: error === null ? 'success' : 'error', error })
-}
+const call = (who: Person, cost: string, tool: string, error: string | null = null): Promise<string> =>
+  people.call(who, {
+    call: { tool },
+    request: { recordedSession: sessionOf(who) },
+    end: {
+      usage: [{ model: SCRIPT, promptTokens: 1000, completionTokens: 200, cost }],
+      status: error === null ? 'success' : 'error',
+      error,
+    },
+  })
 
 beforeAll(async () => {
-  database = await createTestDatabase()
-  for (const [name, claims] of Object.entries(PEOPLE)) {
-    const token = await userToken(name, claims)
-    visitors.set(name, await signedInAs(dashboardApp(database.sql), token))
-    const id = await userId(apiApp(database.sql), token)
-    const session = await writeSession(database.sql, {
-      user_id: id,
-      user_name: `${name} ${SCRIPT}`,
-      user_email: `${name.toLowerCase()}${IMAGE}@example.com`,
+  for (const who of everybody) {
+    const session = await writeSession(people.database.sql, {
+      user_id: people.idOf(who),
+      user_name: `${who} ${SCRIPT}`,
+      user_email: `${who.toLowerCase()}${IMAGE}@example.com`,
       client_type: 'Unknown',
       client_name: SCRIPT,
       client_version: IMAGE,
     })
-    sessions.set(name, session)
+    sessions.set(who, session)
   }
   await call('Alice', '1.5000000001', 'search')
   await call('Bob', '0.25', SCRIPT, IMAGE)
   await call('Carl', '0.125', FORMULA)
 })
-afterAll(() => database[Symbol.asyncDispose]())
 
 /** What nobody may see: the markup of ours that a text could become. */
 function expectNoInjection(html: string): void {
@@ -89,7 +73,7 @@ describe('the overview', () => {
   })
 
   it('says what needs attention', async () => {
-    await database.sql`
+    await people.database.sql`
       select archon_mcp_put_quota(null, null, 'budget', 'department', 'sales', 'cost', 2, 'month', 'UTC', null, null,
         null, null, null, null, 'warn', '{0.8}')`
     for (const [who, sees] of [
@@ -218,11 +202,7 @@ describe('clients', () => {
   })
 
   it('of the API stand beside those of MCP', async () => {
-    const ledger = createLedger(database.sql, { closeDelayMs: 0 })
-    const caller = await callerNamed('carl', { issuer: ISSUER, name: 'Carl' })
-    const one = callOf({ kind: 'api', method: 'GET /things', tool: null })
-    await ledger.admit(requestBy(caller, { calls: [one] }))
-    await ledger.close(success(one.id))
+    await people.call('Carl', { call: { kind: 'api', method: 'GET /things', tool: null } })
     const { html } = await visitorOf('Carl').get('/clients')
     expect(textOf(html)).toContain('1 MCP session, 1 user of the API in the last 24 hours')
     const alone = await visitorOf('Carl').get('/clients?kind=api')
@@ -306,7 +286,7 @@ describe('the end of a session', () => {
 it.each(['/costs?group=user', '/costs?group=tool', '/costs?group=model', '/clients?status=all'])(
   'script in names stays text: %s',
   async (path) => {
-    await database.owner`
+    await people.database.owner`
       update archon_mcp_users set name = ${`Carl ${SCRIPT}`}, email = ${`carl${IMAGE}@example.com`} where subject = 'carl'`
     const { html } = await visitorOf('Ada').get(path)
     expectNoInjection(html)
