@@ -7,7 +7,7 @@ import { callerNamed, createClient } from './client.ts'
 import { startDatabase } from './database.ts'
 import { faultsOf, type Metric, settle } from './limits-check.ts'
 import { printMachine } from './machine.ts'
-import { type BenchProcess, startServer } from './processes.ts'
+import { type BenchProcess, runtimeOf, startServer } from './processes.ts'
 import { rush } from './rush.ts'
 import { ESTIMATE } from './spender.ts'
 
@@ -35,13 +35,18 @@ interface Run {
   kill: boolean
 }
 
-async function attempt(url: string, owner: Sql, processes: BenchProcess[], run: Run): Promise<string[]> {
+interface Instances {
+  start: () => Promise<BenchProcess>
+  processes: BenchProcess[]
+}
+
+async function attempt(owner: Sql, { start, processes }: Instances, run: Run): Promise<string[]> {
   const { metric, turn, kill } = run
   const name = `${metric}-${turn}${kill ? '-killed' : ''}`
   const quota = await budgetOf(owner, name, metric)
   const message = (await callerNamed(name)).call('spend')
   using client = createClient(CONNECTIONS)
-  const start = performance.now()
+  const began = performance.now()
   // One that has served runs before: a new process would be killed before it admits anything.
   const place = Object.keys(LIMITS).indexOf(metric)
   const victim = processes[place]!
@@ -53,9 +58,9 @@ async function attempt(url: string, owner: Sql, processes: BenchProcess[], run: 
     ...(kill ? { victim } : {}),
     settle: () => settle(owner, quota),
   })
-  if (kill) processes[place] = await startServer('spender', url)
+  if (kill) processes[place] = await start()
   const { faults, told } = await faultsOf(owner, quota, { metric, admitted: seen.admitted, killed: kill })
-  const seconds = ((performance.now() - start) / 1000).toFixed(1)
+  const seconds = ((performance.now() - began) / 1000).toFixed(1)
   console.log(
     `${metric.padEnd(8)} ${kill ? 'one process killed' : `run ${String(turn).padStart(2)}`}: ` +
       `${seen.sent} attempts, ${seen.admitted} admitted, ${seen.refused} refused, ${seen.lost} lost; ${told}, ${seconds} s  ` +
@@ -69,24 +74,29 @@ async function attempt(url: string, owner: Sql, processes: BenchProcess[], run: 
  * what one more call might use.
  */
 export async function limits(args: string[]): Promise<void> {
-  const { values } = parseArgs({ args, options: { runs: { type: 'string', default: '10' } } })
+  const options = {
+    runs: { type: 'string', default: '10' },
+    runtime: { type: 'string', default: 'node' },
+  } as const
+  const { values } = parseArgs({ args, options })
   const runs = Number(values.runs)
+  const runtime = runtimeOf(values.runtime)
   await using database = await startDatabase()
   const { owner } = database
-  await printMachine(owner)
+  await printMachine(owner, runtime)
   console.log(
     `${PROCESSES} processes, one Postgres; ${ATTEMPTS} attempts of one user at once on ${PROCESSES * CONNECTIONS} connections; ` +
       `budgets of ${LIMITS.requests} requests, ${LIMITS.tokens} tokens (a call may use ${ESTIMATE.tokens}), ` +
       `${LIMITS.cost} USD (a call may use ${ESTIMATE.cost})`,
   )
+  const start = (): Promise<BenchProcess> => startServer('spender', database.appUrl, runtime)
   const processes: BenchProcess[] = []
   const faults: string[] = []
   try {
-    for (let count = 0; count < PROCESSES; count += 1)
-      processes.push(await startServer('spender', database.appUrl))
+    for (let count = 0; count < PROCESSES; count += 1) processes.push(await start())
     const go = async (metric: Metric, times: number, kill: boolean): Promise<void> => {
       for (let turn = 1; turn <= times; turn += 1)
-        faults.push(...(await attempt(database.appUrl, owner, processes, { metric, turn, kill })))
+        faults.push(...(await attempt(owner, { start, processes }, { metric, turn, kill })))
     }
     await go('requests', runs, false)
     for (const metric of ['tokens', 'cost'] as const) await go(metric, Math.ceil(runs / 4), false)

@@ -83,13 +83,13 @@ export function runFaults(fates: readonly Fate[], ran: readonly string[]): strin
   ]
 }
 
-/** Every budget is what its calls used, and holds nothing any more. */
-export async function budgetFaults(owner: Sql): Promise<{ faults: string[]; told: string }> {
+/** The budgets of a user are what their calls used, and hold nothing any more. */
+export async function budgetFaults(owner: Sql, userId: string): Promise<{ faults: string[]; told: string }> {
   const [counts] = await owner<{ rows: string; names: string; used: string; held: string }[]>`
     select count(*) as rows, count(distinct tool_name) as names,
            (select trim_scale(max(used)) from archon_mcp_budgets) as used,
            (select trim_scale(sum(held)) from archon_mcp_budgets) as held
-    from archon_mcp_requests`
+    from archon_mcp_requests where user_id = ${userId}`
   const { rows, names, used, held } = counts!
   const differing = await differences(owner)
   return {

@@ -1,16 +1,21 @@
+import { once } from 'node:events'
+import { parseArgs } from 'node:util'
 import { identityIds } from '../../src/auth/user-id.ts'
 import { connect, type Sql } from '../../src/db/client.ts'
-import { ISSUER } from '../support/mcp.ts'
+import { configured, startEntry } from '../support/entry.ts'
+import { ISSUER, RESOURCE } from '../support/mcp.ts'
 import { putQuota } from '../support/quotas.ts'
 import { type Caller, callerNamed } from './client.ts'
 import { printMachine } from './machine.ts'
 import { budgetFaults, recordFaults, runFaults } from './outage-check.ts'
-import { startServer } from './processes.ts'
+import { type Runtime, RUNTIMES, runtimeOf, startServer } from './processes.ts'
 import { type RestartablePostgres, startRestartablePostgres } from './restartable-postgres.ts'
 import { pause } from './statistics.ts'
 import { type Fate, startLoad } from './steady-load.ts'
 
 interface Bench {
+  /** With which the servers run. */
+  runtime: Runtime
   postgres: RestartablePostgres
   owner: Sql
   caller: Caller
@@ -26,7 +31,7 @@ const count = (fates: Fate[], status: number): number => fates.filter((fate) => 
 
 /** A server that is killed under load leaves the row of every call that it answered. */
 async function killServer(bench: Bench, turn: number): Promise<void> {
-  const server = await startServer('spender', bench.postgres.appUrl)
+  const server = await startServer('spender', bench.postgres.appUrl, bench.runtime)
   const prefix = `kill${turn}`
   const load = startLoad(server.port, bench.caller, prefix)
   await pause(2000)
@@ -35,6 +40,28 @@ async function killServer(bench: Bench, turn: number): Promise<void> {
   const { faults, rows } = await recordFaults(bench.owner, prefix, fates, false)
   const told = `${count(fates, 200)} answered, ${rows} rows`
   say(bench, `a server is killed (${turn})`, told, faults)
+}
+
+/** One that is told to stop lets calls in flight end, and records them all: nothing is left to the sweep. */
+async function stopServer(bench: Bench, turn: number): Promise<void> {
+  const { runtime, postgres } = bench
+  await using tools = await startServer('tools', '')
+  const entry = await startEntry(RUNTIMES[runtime], `src/${runtime}.ts`, {
+    ...configured(postgres.appUrl),
+    JWT_AUDIENCE: RESOURCE,
+    UPSTREAM_MCP_URL: `http://127.0.0.1:${tools.port}/mcp`,
+  })
+  const prefix = `stop${turn}`
+  const load = startLoad(Number(new URL(entry.origin).port), bench.caller, prefix)
+  await pause(2000)
+  const exit = once(entry.child, 'exit')
+  entry.child.kill('SIGTERM')
+  const [code] = (await exit) as [number | null]
+  const fates = await load.stop()
+  const { faults, rows } = await recordFaults(bench.owner, prefix, fates, true)
+  const told = `${count(fates, 200)} answered, ${rows} rows, exit code ${code}`
+  const all = [...faults, ...(code === 0 ? [] : ['it did not end by itself'])]
+  say(bench, `a server is told to stop (${turn})`, told, all)
 }
 
 /** What happens to Postgres, and when it is there again. */
@@ -85,17 +112,20 @@ async function outlast(bench: Bench, port: number, outage: Outage, turn: number)
   say(bench, outage.name, told, [...faults, ...runFaults(fates, mine), ...recovered])
 }
 
-/** Kills servers, stops and crashes Postgres under load: nothing accepted is lost, nothing is counted twice. */
-export async function outage(): Promise<void> {
+/** Kills and stops servers, stops and crashes Postgres under load: nothing accepted is lost, nothing is counted twice. */
+export async function outage(args: string[]): Promise<void> {
+  const { values } = parseArgs({ args, options: { runtime: { type: 'string', default: 'node' } } })
+  const runtime = runtimeOf(values.runtime)
   await using started = new AsyncDisposableStack()
   const postgres = started.use(await startRestartablePostgres())
   const owner = started.adopt(connect(postgres.ownerUrl, { max: 2 }), (sql) => sql.end({ timeout: 1 }))
-  await printMachine(owner)
+  await printMachine(owner, runtime)
   console.log('30 connections, one user with budgets of requests; the handler takes up to 20 ms')
   const { firstId: subject } = await identityIds(ISSUER, 'outage')
   await putQuota(owner, { scope: 'user', subject, limit: 100_000_000, window: 'total' })
-  const bench: Bench = { postgres, owner, caller: await callerNamed('outage'), faults: [] }
+  const bench: Bench = { runtime, postgres, owner, caller: await callerNamed('outage'), faults: [] }
   for (let turn = 1; turn <= 3; turn += 1) await killServer(bench, turn)
+  for (let turn = 1; turn <= 3; turn += 1) await stopServer(bench, turn)
   const outages = [
     stopped('SIGINT', 5),
     stopped('SIGQUIT', 5),
@@ -104,10 +134,10 @@ export async function outage(): Promise<void> {
     stopped('SIGINT', 12),
   ]
   // One and the same process for all of them.
-  const server = started.use(await startServer('spender', postgres.appUrl))
+  const server = started.use(await startServer('spender', postgres.appUrl, runtime))
   for (const [turn, each] of outages.entries()) await outlast(bench, server.port, each, turn)
   await owner`select archon_mcp_sweep(now() + interval '1 hour', 10000)`
-  const { faults, told } = await budgetFaults(owner)
+  const { faults, told } = await budgetFaults(owner, subject)
   say(bench, 'in the end', told, faults)
   if (bench.faults.length > 0)
     throw new Error(`outages were not outlasted: ${bench.faults.length} violations`)

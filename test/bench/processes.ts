@@ -10,14 +10,25 @@ export interface BenchProcess extends AsyncDisposable {
   end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>
 }
 
-/** Starts a script of this folder in a process of its own; `node` are options for Node itself. */
+const pathOf = (file: string): string => fileURLToPath(new URL(file, import.meta.url).href)
+
+/** With which program servers run. */
+export const RUNTIMES = { node: process.execPath, bun: pathOf('../../node_modules/.bin/bun') }
+export type Runtime = keyof typeof RUNTIMES
+
+/** The option `--runtime` of a bench whose servers run on either. */
+export function runtimeOf(value: string): Runtime {
+  if (value !== 'node' && value !== 'bun') throw new Error(`There is no runtime "${value}": give node or bun`)
+  return value
+}
+
+/** Starts a script of this folder in a process of its own. */
 export async function startProcess(
   script: string,
   args: readonly string[],
-  node: readonly string[] = [],
+  runtime: Runtime = 'node',
 ): Promise<BenchProcess> {
-  const path = fileURLToPath(new URL(script, import.meta.url).href)
-  const child = spawn(process.execPath, [...node, path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(RUNTIMES[runtime], [pathOf(script), ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
   const killed = (): boolean => child.kill('SIGKILL')
   process.once('exit', killed)
   const ended = once(child, 'exit')
@@ -32,5 +43,5 @@ export async function startProcess(
 }
 
 /** Serves an app on a free port, and tells it to whoever started this process. */
-export const startServer = (kind: string, databaseUrl: string, node: readonly string[] = []) =>
-  startProcess('server.ts', [kind, databaseUrl], node)
+export const startServer = (kind: string, databaseUrl: string, runtime?: Runtime) =>
+  startProcess('server.ts', [kind, databaseUrl], runtime)

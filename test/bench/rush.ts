@@ -24,8 +24,9 @@ export interface Seen {
 
 /** How many come back together when they were told to try again: enough for all that can have come free. */
 const COME_BACK = 400
-/** Calls that a victim answers before it is killed. */
+/** Calls that a victim answers before it is killed; where others were faster, all of them together. */
 const LAST_CALLS = 20
+const LAST_CALLS_OF_ALL = 150
 
 type Answered = 'admitted' | 'for good' | 'for now' | 'lost'
 
@@ -63,7 +64,9 @@ export async function rush(rush: Rush): Promise<Seen> {
       return 'lost'
     }
     seen.admitted += 1
-    if (port === victim?.port && (answeredByVictim += 1) >= LAST_CALLS) killed ??= victim.end('SIGKILL')
+    if (port === victim?.port) answeredByVictim += 1
+    if (answeredByVictim >= LAST_CALLS || seen.admitted >= LAST_CALLS_OF_ALL)
+      killed ??= victim?.end('SIGKILL')
     return 'admitted'
   }
   const wave = (count: number): Promise<Answered[]> =>

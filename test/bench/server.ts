@@ -11,8 +11,15 @@ import { optionsFor } from '../support/mcp.ts'
 import { echoHandler } from './handler.ts'
 import { QUOTA, RATE } from './limits-of-comparison.ts'
 import { oneByOne } from './one-by-one.ts'
-import { spender } from './spender.ts'
+import { spender, tools } from './spender.ts'
 import { usualChain } from './usual-chain.ts'
+
+// As src/bun.ts serves.
+declare const Bun: {
+  serve(options: { fetch: typeof app.fetch; hostname: string; port: number; idleTimeout: number }): {
+    port: number
+  }
+}
 
 /** Nothing in front of the handler, which is given its parsed body. */
 function bare() {
@@ -31,7 +38,7 @@ const governed = (sql: Sql) =>
 /** REST, and no MCP. */
 const reports = (sql: Sql) => new Hono().route('/api/mcp', mcpApi(optionsFor(sql)))
 
-const apps = { bare, governed, 'one-by-one': oneByOne, 'usual-chain': usualChain, spender, reports }
+const apps = { bare, governed, 'one-by-one': oneByOne, 'usual-chain': usualChain, spender, tools, reports }
 
 const [kind = '', databaseUrl = ''] = process.argv.slice(2)
 if (!Object.hasOwn(apps, kind)) throw new Error(`There is no server "${kind}"`)
@@ -42,6 +49,8 @@ app.get('/stats', (c) => {
   const peakBytes = process.resourceUsage().maxRSS * 1024
   return c.json({ cpuMicros: user + system, statements: statements(), peakBytes })
 })
-serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }, ({ port }) => console.log(port))
+const address = { port: 0, hostname: '127.0.0.1' }
+if ('bun' in process.versions) console.log(Bun.serve({ ...address, fetch: app.fetch, idleTimeout: 0 }).port)
+else serve({ ...address, fetch: app.fetch }, ({ port }) => console.log(port))
 // So that a profile is written.
 process.once('SIGTERM', () => process.exit())

@@ -27,3 +27,11 @@ export function spender(sql: Sql) {
   })
   return app.get('/ran', (c) => c.json(ran))
 }
+
+/** A server without the kit, to be governed: its tools take some milliseconds. */
+export const tools = () =>
+  new Hono().post('/mcp', async (c) => {
+    const { id } = await c.req.json<{ id: unknown }>()
+    await pause(random(20))
+    return c.json({ jsonrpc: '2.0', id, result: { resultType: 'complete', content: [] } })
+  })
