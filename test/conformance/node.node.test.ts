@@ -1,14 +1,14 @@
-import { describe, expect, it } from 'vitest'
+import { describe, it } from 'vitest'
 import { proxyMcp } from '../../src/mcp/proxy.ts'
 import { type McpHandler, serveMcp } from '../../src/mcp/serve-mcp.ts'
-import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { createTestDatabase } from '../support/database.ts'
 import { appWith, tokenFor } from '../support/mcp.ts'
 import { serveHere } from '../support/serve.ts'
 import { startUpstream } from '../support/upstream-process.ts'
 import { PUSH, type Revision } from './scenarios.ts'
 import { statelessHandler } from './server.ts'
 import { sessionHandler } from './session-handler.ts'
-import { expectConformance, TEST_TIMEOUT_MS } from './suite.ts'
+import { expectConformance, expectTheRecord, TEST_TIMEOUT_MS } from './suite.ts'
 
 const runs: {
   handler: string
@@ -46,18 +46,6 @@ const runs: {
     failing: [],
   },
 ]
-
-/** Every call has ended and belongs to a session; those that the suite walked away from end when it is gone. */
-async function expectTheRecord({ sql }: TestDatabase): Promise<void> {
-  const calls = async (): Promise<unknown> => {
-    const [row] = await sql`
-      select count(*) > 50 as many, count(*) filter (where status = 'open') as open,
-             count(*) filter (where session_id is null) as astray
-      from archon_mcp_requests`
-    return row
-  }
-  await expect.poll(calls, { timeout: 10_000 }).toEqual({ many: true, open: '0', astray: '0' })
-}
 
 describe(
   'the official conformance suite on Node, through the guarded endpoint',

@@ -5,6 +5,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect } from 'vitest'
+import type { TestDatabase } from '../support/database.ts'
 import { serveWithToken } from '../support/token-proxy.ts'
 import { REQUIRED, type Revision } from './scenarios.ts'
 
@@ -55,6 +56,18 @@ export async function expectConformance(
     failedUnscored: [],
     exitCode: failing.length === 0 ? 0 : 1,
   })
+}
+
+/** Every call has ended and belongs to a session; those that the suite walked away from end when it is gone. */
+export async function expectTheRecord({ sql }: TestDatabase): Promise<void> {
+  const calls = async (): Promise<unknown> => {
+    const [row] = await sql`
+      select count(*) > 50 as many, count(*) filter (where status = 'open') as open,
+             count(*) filter (where session_id is null) as astray
+      from archon_mcp_requests`
+    return row
+  }
+  await expect.poll(calls, { timeout: 10_000 }).toEqual({ many: true, open: '0', astray: '0' })
 }
 
 /** Runs the suite in a process of its own, which is ended when it takes too long. */

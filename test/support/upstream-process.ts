@@ -25,9 +25,13 @@ function ending(child: ChildProcess, url: string): UpstreamProcess {
 }
 
 /** Starts a script of the tests that prints its origin. */
-export async function startUpstream(script: string): Promise<UpstreamProcess> {
+export async function startUpstream(
+  script: string,
+  runtime = process.execPath,
+  args: string[] = [],
+): Promise<UpstreamProcess> {
   const path = fileURLToPath(new URL(`../${script}`, import.meta.url).href)
-  const child = spawn(process.execPath, [path], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(runtime, [path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
   const origin = await firstLine(child)
   child.stdout.resume()
   return ending(child, `${origin}/mcp`)
