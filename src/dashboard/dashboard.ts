@@ -92,6 +92,8 @@ export function dashboard(options: DashboardOptions): Hono<DashboardEnv> {
   app.route('/', live(sql, { now, stopping }))
   for (const pages of PAGES) app.route('/', pages(sql))
   // Not notFound(), which an app that mounts this one does not see.
-  app.all('*', (c) => (c.req.path === `${c.var.base}/` ? c.redirect(c.var.base, 302) : notFound(c)))
+  app.all('*', (c) =>
+    c.req.path === `${c.var.base}/` ? c.redirect(c.var.base + new URL(c.req.url).search, 302) : notFound(c),
+  )
   return app
 }

@@ -67,6 +67,9 @@ function listen() {
   })
 }
 
+// On a phone the navigation is wider than the screen.
+document.querySelector('.pages [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' })
+
 if ('EventSource' in globalThis) {
   listen()
   document.addEventListener('visibilitychange', () => {

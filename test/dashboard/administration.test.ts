@@ -144,7 +144,7 @@ describe('limits', () => {
       expect(await call('Alice', 'report', 'gpt-4o')).toBe(outcome)
     }
     const text = textOf((await ada.get(path)).html)
-    expect(text).toMatch(/Each user: 2 calls a day.*Warns at 50.0%, 90.0%.*Tools report, translate/)
+    expect(text).toMatch(/Each user: 2 calls a day.*Warns at 50%, 90%.*Tools report, translate/)
     expect(text).toMatch(/Nearest to their cap.*Alice/)
     expect(text).toContain('What would it have refused in the last… 7 days 30 days')
     expect(text).not.toContain('None of')

@@ -169,7 +169,7 @@ describe('costs', () => {
 
   it('say so where there is nothing', async () => {
     const { html } = await visitorOf('Ada').get('/costs?first=2020-01-01&last=2020-01-31')
-    expect(textOf(html)).toContain('No call cost anything: 1 – 31 Jan 2020')
+    expect(textOf(html)).not.toContain('No call cost anything')
     expect(textOf(html)).toContain('No call in this period')
   })
 })

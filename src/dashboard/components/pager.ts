@@ -25,14 +25,14 @@ export function numberedPager(
   if (pages === 1) return ''
   const link = (page: number, text: string, rel: 'prev' | 'next'): Html =>
     page < 1 || page > pages
-      ? html`<span class="off">${text}</span>`
+      ? html`<span>${text}</span>`
       : html`<a rel="${rel}" href="${withQuery(path, query, { page: page === 1 ? undefined : String(page) })}"
           >${text}</a
         >`
   return html`<nav class="pager" aria-label="Pages of the table">
-    ${link(number - 1, '← Before', 'prev')}
+    ${link(number - 1, '← Previous', 'prev')}
     <span>${count(from + 1)} – ${count(from + shown)} of ${count(total)}</span>
-    ${link(number + 1, 'After →', 'next')}
+    ${link(number + 1, 'Next →', 'next')}
   </nav>`
 }
 
@@ -45,8 +45,8 @@ export function cursorPager(
   if (next === null && !begun) return ''
   const of = total === undefined ? '' : ` of ${count(total)}`
   return html`<nav class="pager" aria-label="Pages of the table">
-    ${begun ? html`<a href="${withQuery(path, query, { cursor: undefined })}">← To the newest</a>` : html`<span class="off">← To the newest</span>`}
+    ${begun ? html`<a href="${withQuery(path, query, { cursor: undefined })}">← To the newest</a>` : html`<span>← To the newest</span>`}
     <span>${count(shown)}${of}</span>
-    ${next === null ? html`<span class="off">After →</span>` : html`<a rel="next" href="${withQuery(path, query, { cursor: next })}">After →</a>`}
+    ${next === null ? html`<span>Next →</span>` : html`<a rel="next" href="${withQuery(path, query, { cursor: next })}">Next →</a>`}
   </nav>`
 }

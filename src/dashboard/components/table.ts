@@ -7,6 +7,8 @@ export interface Column<Row> {
   cell: (row: Row, index: number) => Part
   /** Numbers stand at the end, under one another. */
   number?: boolean
+  /** What is read as one, such as a time, is not broken. */
+  whole?: boolean
   /** What the address calls the order by this column; left out where there is none. */
   sort?: string
   /** Beside the title, for those who do not see it. */
@@ -54,7 +56,8 @@ export function table<Row>({ caption, columns, rows, total, empty, sorting, mark
   if (rows.length === 0) return emptyState(empty)
   const cellOf = (column: Column<Row>, value: Part, i: number): Html => {
     if (i === 0) return html`<th scope="row">${value}</th>`
-    return html`<td${column.number === true ? html` class="number"` : ''}>${value}</td>`
+    const kind = column.number === true ? 'number' : column.whole === true ? 'whole' : null
+    return html`<td${kind === null ? '' : html` class="${kind}"`}>${value}</td>`
   }
   return html`<div class="scroll" role="region" aria-label="${caption}" tabindex="0">
     <table>

@@ -35,6 +35,14 @@ function lanesOf(marks: readonly Mark[]): { names: string[]; laneOf: (name: stri
   return { names: shown, laneOf: (name) => (shown.includes(name) ? shown.indexOf(name) : last) }
 }
 
+/** As much of a moment as tells four apart that lie so many milliseconds apart in all. */
+function clockFor(span: number): Intl.DateTimeFormatOptions {
+  if (span > 36 * 3_600_000) return { dateStyle: 'short' }
+  if (span > 600_000) return { timeStyle: 'short' }
+  if (span > 8000) return { timeStyle: 'medium' }
+  return { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: span > 80 ? 2 : 3 }
+}
+
 /** What happened when, a mark each, in lanes; the table beside it holds the same. Nothing where there is too little. */
 export function timeline(title: string, marks: readonly Mark[], timezone: string): Html | '' {
   const times = marks.map(({ at }) => at.getTime())
@@ -43,12 +51,7 @@ export function timeline(title: string, marks: readonly Mark[], timezone: string
   const x = scaleTime([new Date(first), new Date(last)], [1, 99])
   const { names, laneOf } = lanesOf(marks)
   const height = names.length * LANE
-  const clock = new Intl.DateTimeFormat('en-GB', {
-    timeZone: timezone,
-    ...(last - first > 36 * 3_600_000
-      ? { dateStyle: 'short' }
-      : { timeStyle: last - first < 600_000 ? 'medium' : 'short' }),
-  })
+  const clock = new Intl.DateTimeFormat('en-GB', { timeZone: timezone, ...clockFor(last - first) })
   const ticks = Array.from(
     { length: TICKS },
     (_, i) => new Date(first + ((last - first) * (i + 0.5)) / TICKS),

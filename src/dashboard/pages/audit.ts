@@ -80,7 +80,7 @@ async function auditPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<Resp
         period,
         fields: html`
           ${choiceField('action', 'Action', { any: 'All actions', choices: actions, chosen: filter.action })}
-          ${textField('target', 'Done to', filter.target, 'an id, a model or a tool')}
+          ${textField('target', 'Done to', filter.target, 'an id or a name')}
         `,
       })}
       ${table({

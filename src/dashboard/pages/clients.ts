@@ -18,6 +18,8 @@ import { readAs } from '../read.ts'
 import { whoFields, whoFilter } from '../who.ts'
 
 const PAGE_ROWS = 50
+/** Characters of a client's name and version that are read at a glance. */
+const LONG = 40
 
 const STATUSES = [
   { value: 'active', text: 'Active' },
@@ -50,9 +52,11 @@ const clientOf = ({ kind, client_type, client_name, client_version }: Activity):
   if (kind === 'api') return 'API'
   const called =
     client_type === undefined || client_type === 'Unknown' ? (client_name ?? 'Unknown') : client_type
-  return client_version === undefined
-    ? called
-    : html`${called} <span class="version">${client_version}</span>`
+  const version = client_version === undefined ? '' : html` <span class="version">${client_version}</span>`
+  const whole = `${called} ${client_version ?? ''}`
+  return whole.length > LONG
+    ? html`<span class="long" title="${whole}">${called}${version}</span>`
+    : html`${called}${version}`
 }
 
 function columns(c: Context<DashboardEnv>): Column<Activity>[] {
@@ -69,6 +73,7 @@ function columns(c: Context<DashboardEnv>): Column<Activity>[] {
     { title: 'Cost', number: true, cell: (row) => money(row.cost) },
     {
       title: 'There for',
+      whole: true,
       cell: (row) => span((Date.parse(row.last_activity) - Date.parse(row.connected_at)) / 1000),
     },
     { title: 'Department', cell: (row) => row.department ?? '–' },

@@ -99,7 +99,7 @@ async function costsPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<Resp
       ${filters({ path, query, period, fields: whoFields(query, choices), keep: ['group', 'sort'] })}
       ${tabs('Group by', 'group', { path, query, choices: GROUPS, chosen: group })}
       <div id="costs" ${flag('data-live', period.toNow)}>
-        ${costChart(series, report, period)}
+        ${report.rows.length === 0 ? '' : costChart(series, report, period)}
         ${costTable({ group, rows: shown.rows, report, sorting: { path, query, by: sort } })}
         ${numberedPager({ path, query }, shown, shown.rows.length, report.rows.length)}
       </div>

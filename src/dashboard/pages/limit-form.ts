@@ -39,7 +39,7 @@ const WINDOWS = choices({
   total: 'All time',
 })
 const MODES = choices({
-  observe: 'Observe: refuse nobody, count who would be',
+  observe: 'Observe: only count',
   warn: 'Warn: refuse nobody, tell clients',
   enforce: 'Enforce: refuse',
 })

@@ -27,7 +27,8 @@ const METRICS: Record<Exclude<McpBudget['metric'], 'cost'>, readonly [one: strin
   tokens: ['token', 'tokens'],
   unpriced: ['call without a price', 'calls without a price'],
 }
-const MODES = {
+/** How a limit acts. */
+export const MODES = {
   observe: badge('quiet', 'Observes'),
   warn: badge('waiting', 'Warns'),
   enforce: badge('good', 'Enforced'),
@@ -110,7 +111,7 @@ export function limitTable(
         html`<a href="${c.var.base}/limits/${quota.quota_id}">${scopeOf(quota, names)}</a
           >${narrowing(quota)}`,
     },
-    { title: 'Allows', cell: allowanceOf },
+    { title: 'Allows', whole: true, cell: allowanceOf },
     { title: 'Where it stands', cell: standingCell },
     { title: 'Resets', cell: (quota) => resets(quota, c.var.now) },
     { title: 'Refused', number: true, hint: 'In this window, or in 30 days', cell: refusedCell },

@@ -10,14 +10,14 @@ import { confirmPage } from '../components/confirm.ts'
 import { details, facts } from '../components/facts.ts'
 import { table } from '../components/table.ts'
 import type { DashboardEnv } from '../env.ts'
-import { count, moment, percent } from '../format.ts'
+import { count, moment } from '../format.ts'
 import { html, type Html } from '../html.ts'
 import { page } from '../layout.ts'
 import { chosenZone } from '../period.ts'
 import { readAs } from '../read.ts'
 import { namesOf } from '../who.ts'
 import { lookBack } from './limit-look-back.ts'
-import { allowanceOf, amountCell, scopeOf, standingCell } from './limit-table.ts'
+import { allowanceOf, amountCell, MODES, scopeOf, standingCell } from './limit-table.ts'
 import { notFound } from './message.ts'
 import { personCell } from './users.ts'
 
@@ -54,8 +54,13 @@ function about(quota: McpQuota, timezone: string): Html {
         ]),
   ])}
   ${details([
-    ['Mode', quota.mode],
-    ['Warns at', quota.warn_at.length === 0 ? '–' : quota.warn_at.map((share) => percent(share)).join(', ')],
+    ['Mode', MODES[quota.mode]],
+    [
+      'Warns at',
+      quota.warn_at.length === 0
+        ? '–'
+        : quota.warn_at.map((share) => `${Number((share * 100).toFixed(2))}%`).join(', '),
+    ],
     ['Tools', quota.tools?.join(', ') ?? 'all'],
     ...(budget === null
       ? []

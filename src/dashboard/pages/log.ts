@@ -96,7 +96,7 @@ async function logPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<Respon
     return { period, list, summary, choices }
   })
   const fields = html`
-    ${textField('search', 'Search', textIn(query['search']), 'tool, error, client, user')}
+    ${textField('search', 'Search', textIn(query['search']), 'tool, user, error')}
     ${textField('tool', 'Tool', textIn(query['tool']), 'its whole name')}
     ${whoFields(query, { ...choices, departments: [] })}
   `
@@ -132,7 +132,7 @@ async function logPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<Respon
           },
         )}
       </div>
-      ${c.var.user?.role === 'finance' ? html`<p class="hint">You see what the calls of others cost together, and of single calls your own.</p>` : ''}
+      ${c.var.user?.role === 'finance' ? html`<p class="hint below">You see what the calls of others cost together, and of single calls your own.</p>` : ''}
     `,
   })
 }

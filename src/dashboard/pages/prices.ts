@@ -39,8 +39,10 @@ const models = (rows: readonly McpPrice[]): Html =>
       { title: 'Prompt', number: true, cell: (row) => exact(row.input_price_per_1k) },
       { title: 'From a cache', number: true, cell: (row) => exact(row.cached_price_per_1k) },
       { title: 'Completion', number: true, cell: (row) => exact(row.output_price_per_1k) },
-      { title: 'From', cell: (row) => day(row.effective_date) },
-      { title: 'Notes', cell: (row) => row.notes ?? '' },
+      { title: 'From', whole: true, cell: (row) => day(row.effective_date) },
+      ...(rows.some(({ notes }) => notes !== undefined)
+        ? [{ title: 'Notes', cell: (row: McpPrice) => row.notes ?? '' }]
+        : []),
     ],
     rows,
     empty: 'No price of a model of this name.',
@@ -51,7 +53,7 @@ const tools = (rows: readonly McpToolPrice[], timezone: string): Html =>
     caption: 'Prices of tools, USD for each call',
     columns: [
       { title: 'Tool', cell: (row) => row.tool_name },
-      { title: 'Each call', number: true, cell: (row) => exact(row.price) },
+      { title: 'Price', number: true, cell: (row) => exact(row.price) },
       { title: 'From', cell: (row) => moment(row.effective_at, timezone) },
       { title: 'Remark', cell: (row) => row.remark ?? '' },
     ],
@@ -95,10 +97,10 @@ async function pricesPage(c: Context<DashboardEnv>, sql: SqlSource, shown: SentF
       ${filters({ path, query, fields: textField('model', 'Model', wanted, 'a part of its name') })}
       <h2>Used without a price</h2>
       ${unpriced(without, c.var.now)}
-      <h2>Models</h2>
+      <h2>Models, USD for 1,000 tokens</h2>
       ${models(listed.pricing)}
       ${listed.next === null ? '' : html`<p class="hint">The first ${MOST_PRICES} of ${count(listed.total)}: search for the others.</p>`}
-      <h2>Tools</h2>
+      <h2>Tools, USD for each call</h2>
       ${tools(ofTools, chosenZone(query).timezone)} ${isAdmin(c) ? priceForms(c, shown) : ''}
     `,
   })

@@ -114,7 +114,7 @@ async function tokensPage(
           total: list.total,
         },
       )}
-      ${query['status'] === 'all' ? '' : html`<p class="hint below"><a href="${path}?status=all">Those that are over too</a></p>`}
+      ${query['status'] === 'all' ? '' : html`<p class="hint below"><a href="${path}?status=all">Show those that have expired or were revoked</a></p>`}
       <h2>New token</h2>
       ${form(c, {
         action: path,

@@ -25,7 +25,7 @@ const samples = (
 ): Html =>
   html`<form method="post" action="${c.var.base}/sign-in" class="stack">
     ${formKeyField(c)}<input type="hidden" name="to" value="${to}" />
-    <p>This is the trial, with sample data. Look around as:</p>
+    <p>A trial with sample data. Look around as:</p>
     ${users.map(
       ({ name, role }, i) =>
         html`<button type="submit" name="sample" value="${i}" class="wide">

@@ -12,7 +12,7 @@ export const FRAME = `
 .who .role { color: var(--soft); font-size: 0.8125rem; margin-bottom: 0.625rem; }
 main { padding: 1.5rem clamp(1rem, 3vw, 2.5rem) 4rem; max-width: 78rem; min-width: 0; width: 100%; }
 .title { display: flex; flex-wrap: wrap; gap: 0.75rem; align-items: center; justify-content: space-between; margin-bottom: 1rem; }
-.title h1 { overflow-wrap: anywhere; min-width: 0; }
+.title h1 { overflow-wrap: anywhere; min-width: 0; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 4; line-clamp: 4; overflow: hidden; }
 .actions { display: flex; flex-wrap: wrap; gap: 0.5rem; }
 .crumb { margin: 0 0 0.5rem; font-size: 0.875rem; }
 .plain { max-width: 26rem; margin: 0 auto; padding: 12vh 1.25rem 3rem; }

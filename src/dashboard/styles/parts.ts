@@ -2,7 +2,7 @@
 export const PARTS = `
 .filters { margin-bottom: 1rem; }
 .filters form { display: flex; flex-wrap: wrap; gap: 0.625rem; align-items: end; }
-.field { display: grid; grid-template-columns: minmax(0, 1fr); gap: 0.125rem; flex: 0 1 10.5rem; min-width: 8.5rem; }
+.field { display: grid; grid-template-columns: minmax(0, 1fr); gap: 0.125rem; flex: 1 1 8.75rem; min-width: 8.5rem; max-width: 10.5rem; }
 .field > span { font-size: 0.8125rem; color: var(--soft); }
 .presets, .tabs ul { display: flex; flex-wrap: wrap; gap: 0.25rem; }
 .presets { margin-bottom: 0.75rem; }
@@ -27,6 +27,7 @@ th[aria-sort="ascending"] a::after { content: " ↑"; }
 tbody tr:hover > * { background: var(--sunk); }
 tfoot > tr > * { border-top: 1px solid var(--edge); border-bottom: 0; font-weight: 600; }
 .number { text-align: right; white-space: nowrap; }
+.whole, th time, td time { white-space: nowrap; }
 th[scope="row"] { min-width: 14rem; max-width: 24rem; overflow-wrap: anywhere; }
 th[scope="row"] .sub { display: block; }
 .marked > :first-child { box-shadow: inset 3px 0 0 var(--warn); }
@@ -42,6 +43,9 @@ data[title] { cursor: help; }
 .message { background: var(--paper); border: 1px solid var(--rule); border-radius: 8px; padding: 1.25rem; max-width: 44rem; }
 .message p:last-child { margin-bottom: 0; }
 .plain .message { background: transparent; border: 0; padding: 0; }
+th[scope="row"] code { overflow-wrap: normal; }
+.decide > .scroll { flex: 0 0 100%; }
+.long { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; line-clamp: 2; overflow: hidden; overflow-wrap: anywhere; min-width: 9rem; }
 .decide { display: flex; flex-wrap: wrap; gap: 1rem; align-items: center; margin-top: 1rem; }
 .chart { margin: 0 0 1.5rem; background: var(--paper); border: 1px solid var(--rule); border-radius: 8px; padding: 1rem 1rem 0.875rem; }
 .chart figcaption { font-weight: 600; font-size: 0.9375rem; margin-bottom: 0.625rem; }
@@ -98,10 +102,12 @@ h2 a { color: inherit; text-decoration-color: var(--edge); }
   .lanes { max-width: 6rem; }
   .attention li { grid-template-columns: minmax(0, 1fr); }
   .minor { display: none; }
-  .field { flex: 1 1 8.5rem; }
+  .field { flex: 1 1 8.5rem; max-width: none; }
   .filters form > button { flex: 1 1 6rem; }
   .chart { padding: 0.75rem 0.75rem 0.625rem; }
   thead th:first-child, tbody th[scope="row"], tfoot th { position: sticky; left: 0; background: var(--paper); max-width: 45vw; min-width: 7rem; z-index: 1; }
+  tbody th[scope="row"]:has(.sub) { min-width: 45vw; }
+  .message th[scope="row"] { max-width: none; }
   th, td { padding-left: 0.625rem; padding-right: 0.625rem; }
 }
 @media (forced-colors: active) { .bars, .legend svg { forced-color-adjust: none; } }
