@@ -144,6 +144,20 @@ describe('clients', () => {
     await opened
   })
 
+  it('are shown as they were once the sign-in is over, and the page says so', async () => {
+    // Where the page would lead, and does not go.
+    const page = await stage.pageOf('admin', { expected: [/GET .*\/sign-in\?to=%2Fclients failed/] })
+    const listening = page.waitForResponse(/\/dashboard\/live/)
+    await page.goto(`${stage.origin}/dashboard/clients`)
+    await listening
+    await page.context().clearCookies()
+    await page.evaluate<void>("document.dispatchEvent(new Event('visibilitychange'))")
+    await page.getByRole('alert').getByRole('link', { name: 'Load it again' }).click()
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor()
+    await page.getByRole('button', { name: USERS.admin }).click()
+    await page.waitForURL(`${stage.origin}/dashboard/clients`)
+  })
+
   it('are disconnected once somebody has confirmed it, and then their next call is refused', async () => {
     const session = await stage.work('member', 'Cursor')
     expect(await stage.call('member', session)).toBe(200)
