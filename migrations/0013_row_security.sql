@@ -464,7 +464,8 @@ begin
       'and call.user_id = ' || quote_literal(p_user_id),
       'and call.department = ' || quote_literal(p_department),
       'and call.session_id = ' || quote_literal(p_session_id),
-      'and call.kind = ' || quote_literal(p_kind),
+      -- Calls of other writers have none, and are MCP's.
+      case p_kind when 'api' then 'and call.kind = ''api''' when 'mcp' then 'and call.kind is distinct from ''api''' end,
       case when 'ms' = any (p_by) then 'and call.duration_ms is not null' end,
       case when p_succeeded then 'and call.status = ''success''' end
     ),

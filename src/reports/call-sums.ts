@@ -57,7 +57,7 @@ export interface SummedCalls {
   department?: string | undefined
   sessionId?: string | undefined
   /** @default both */
-  kind?: 'mcp' | 'api'
+  kind?: 'mcp' | 'api' | undefined
   /** Only tokens of models that had no price. */
   unpriced?: boolean
   /**

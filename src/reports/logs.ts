@@ -2,32 +2,12 @@ import type { Queryable } from '../db/client.ts'
 import { reportedClientType } from './client-types.ts'
 import { periodLine } from './cost-csv.ts'
 import { type CsvCell, csvRow } from './csv.ts'
-import {
-  type CallRow,
-  callOf,
-  type CallsFilter,
-  callsWithUser,
-  type LoggedCall,
-  type LogLevel,
-  matches,
-  pageOfCalls,
-} from './logs-rows.ts'
+import { type LogsFilter, totalOf, wantedBy } from './logs-total.ts'
+import { type CallRow, callOf, type LoggedCall, pageOfCalls } from './logs-rows.ts'
 import { linesInPages } from './lines-in-pages.ts'
 import { type Period, toldPeriod } from './period.ts'
 import { cutPage, type PageRequest, type Position } from './position.ts'
 import type { ReportCaller, ReportReader } from './visible-to.ts'
-
-/** Which calls to list. */
-export interface LogsFilter extends CallsFilter {
-  level: LogLevel | 'all'
-}
-
-const STATUS = { info: 'success', warning: 'timeout', error: 'error' } as const
-
-function wantedBy(sql: Queryable, caller: ReportCaller, { level, ...filter }: LogsFilter) {
-  const wanted = matches(sql, caller, filter)
-  return level === 'all' ? wanted : sql`${wanted} and call.status = ${STATUS[level]}`
-}
 
 /**
  * Which calls were made? Newest first; open ones have no outcome yet and are left out.
@@ -45,7 +25,7 @@ export async function listLogs(
   // One statement, so that page and total are of one moment. A page without rows still has a total.
   const found = await sql<({ total: number } & CallRow)[]>`
     select totals.total, page.*
-    from (select count(*)::float8 as total from ${callsWithUser(sql)} where ${wanted}) as totals
+    from (${totalOf(sql, caller, filter)}) as totals
     left join (${pageOfCalls(sql, wanted, page, offset)}) as page on true
     order by page.micros desc, page.id desc`
   const { rows, next } = cutPage(

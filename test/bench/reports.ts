@@ -1,4 +1,3 @@
-import { parseArgs } from 'node:util'
 import { connect, type Queryable, type Sql } from '../../src/db/client.ts'
 import { responseTimes } from '../../src/reports/analytics-times.ts'
 import { costsBy } from '../../src/reports/costs.ts'
@@ -6,10 +5,7 @@ import { periodOf } from '../../src/reports/period.ts'
 import { userActivity } from '../../src/reports/user-activity.ts'
 import { listUsers } from '../../src/reports/users.ts'
 import type { ReportCaller } from '../../src/reports/visible-to.ts'
-import { removeSampleData } from '../../src/trial/sample-data.ts'
-import { startDatabase } from './database.ts'
-import { fillHistory } from './history.ts'
-import { printMachine } from './machine.ts'
+import { historyBench } from './history-bench.ts'
 import { median, table } from './statistics.ts'
 
 const ADMIN: ReportCaller = { role: 'admin', userId: null, department: null }
@@ -93,38 +89,8 @@ async function questions(sql: Sql): Promise<Question[]> {
 
 /** How long reports take over much history, beside the seed's own view over the same rows. */
 export async function reports(args: string[]): Promise<void> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      calls: { type: 'string', default: '10000000' },
-      sessions: { type: 'string', default: '1000000' },
-      users: { type: 'string', default: '10000' },
-      // A folder that keeps the database, filled once.
-      keep: { type: 'string' },
-    },
-  })
-  const history = {
-    users: Number(values.users),
-    sessions: Number(values.sessions),
-    calls: Number(values.calls),
-  }
-  await using database = await startDatabase(values.keep)
-  const { owner, postgres } = database
-  await printMachine(owner)
-  const filler = connect(postgres.url, { max: 1 })
-  const [{ filled }] = await filler<[{ filled: boolean }]>`
-    select exists (select from archon_mcp_users where subject = 'user-0') as filled`
-  if (!filled) {
-    console.log(`${history.calls} calls in ${history.sessions} sessions of ${history.users} users:`)
-    await removeSampleData(filler)
-    await fillHistory(filler, history)
-  }
-  const [sizes] = await filler<[{ calls: string; rollups: string }]>`
-    select pg_size_pretty(pg_total_relation_size('archon_mcp_requests') + pg_total_relation_size('archon_mcp_usage')) as calls,
-           pg_size_pretty(sum(pg_total_relation_size(name::regclass))) as rollups
-    from unnest(array['archon_mcp_user_totals', 'archon_mcp_session_totals', 'archon_mcp_user_days', 'archon_mcp_quarters',
-                      'archon_mcp_tool_days', 'archon_mcp_duration_days']) as name`
-  console.log(`calls take ${sizes.calls}, roll-ups ${sizes.rollups}`)
+  await using database = await historyBench(args)
+  const filler = connect(database.postgres.url, { max: 1 })
   await filler.unsafe(SEEDS_VIEW)
   // The application's login, for which row-level security holds.
   const sql = connect(database.appUrl, { max: 1 })

@@ -3,6 +3,7 @@ import { exporting } from './export.ts'
 import { groups } from './groups.ts'
 import { limits } from './limits.ts'
 import { outage } from './outage.ts'
+import { pages } from './pages.ts'
 import { reports } from './reports.ts'
 import { startup } from './startup.ts'
 
@@ -15,6 +16,7 @@ const benches: Record<string, (options: string[]) => Promise<void>> = {
   outage,
   export: exporting,
   reports,
+  pages,
   startup,
 }
 
