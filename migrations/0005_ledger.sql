@@ -717,6 +717,36 @@ as $$
   set calls = counted.calls + excluded.calls
 $$;
 
+-- Why a user's token is refused, or null. `iat` counts whole seconds: a token of the very second of the cut is
+-- refused too.
+create function archon_mcp_why_refused(p_user archon_mcp_users, p_issued_at timestamptz) returns text
+language sql
+immutable
+as $$
+  select case
+    when p_user.blocked_at is not null then 'blocked'
+    when p_user.revoked_at is not null
+      and coalesce(p_issued_at, '-infinity') <= p_user.revoked_at then 'invalid_token'
+  end
+$$;
+
+-- Whether a token says of its user what is to be kept. The newest one's word on department and role is, and on e-mail
+-- and name where it has one. That it says the same is kept too, or an older token could still overwrite it. A null
+-- role: it says nothing new.
+create function archon_mcp_is_news(
+  p_user archon_mcp_users, p_email text, p_name text, p_department text, p_role text, p_claims_at timestamptz,
+  p_now timestamptz
+) returns boolean
+language sql
+immutable
+as $$
+  select p_role is not null
+    and coalesce(p_claims_at, p_now) >= coalesce(p_user.claims_at, '-infinity')
+    and (p_user.email, p_user.name, p_user.claimed_department, p_user.claimed_role,
+         greatest(p_user.claims_at, p_claims_at)) is distinct from
+        (coalesce(p_email, p_user.email), coalesce(p_name, p_user.name), p_department, p_role, p_user.claims_at)
+$$;
+
 -- Closes a call that is open and used one model at most: what the ledger does for many at once, by values, since most
 -- ends on Workers come alone and a statement for many costs three times as much. Null when it is not open.
 create function archon_mcp_close_call(
@@ -876,7 +906,9 @@ declare
   v_client_type text[];
   v_stale uuid[];
   v_missing boolean;
+  v_due boolean;        -- of the one request whose session lives: whether last_activity is to be written
   v_again integer[];    -- requests whose calls are on record already
+  v_bounded boolean;    -- whether anybody's calls in flight are limited
   v_in_flight integer[] := '{}'; -- by caller
   v_calls integer;
   v_open integer;
@@ -1048,9 +1080,9 @@ begin
       and (cardinality(v_ended) > 1 or not archon_mcp_settle_budgets(v_ended[1])) then
       perform archon_mcp_move_budgets(p_now, v_ended, '{}');
     end if;
-    if cardinality(f_user) > 0 then
+    if cardinality(f_quarter) > 0 then
       perform archon_mcp_count_refusals(
-        f_quarter, f_user, f_code, f_quota, array_fill(true, array[cardinality(f_user)]), f_calls
+        f_quarter, f_user, f_code, f_quota, array_fill(true, array[cardinality(f_quarter)]), f_calls
       );
     end if;
     if v_rolled is not null then
@@ -1060,8 +1092,22 @@ begin
     return;
   end if;
 
+  -- One request of somebody who is known and of whom nothing new is told: all about them at one look.
+  if cardinality(r_caller) = 1 then
+    select array[known.user_id], array[known.user_id], array[known.email], array[known.name],
+           array[coalesce(known.assigned_department, known.claimed_department)],
+           array[coalesce(known.assigned_role, known.claimed_role)],
+           array[archon_mcp_why_refused(known, r_issued_at[1])],
+           array[known.user_id || ' ' || r_derived_key[1]]
+    into v_user, v_user_id, v_email, v_name, v_department, v_role, v_refusal, v_key
+    from archon_mcp_users as known
+    where known.issuer = u_issuer[r_caller[1]]
+      and known.subject = u_subject[r_caller[1]]
+      and not archon_mcp_is_news(known, u_email[1], u_name[1], u_department[1], u_role[1], u_claims_at[1], v_now);
+  end if;
+
   -- Users: at first sight with the first id, or with the fallback where somebody else has that one.
-  if cardinality(u_issuer) > 0 then
+  if v_user is null and cardinality(u_issuer) > 0 then
     for attempt in 1..3 loop
       select array_agg(
                (
@@ -1093,8 +1139,6 @@ begin
       on conflict do nothing;
     end loop;
 
-    -- The newest token's word on department and role is kept, and on e-mail and name where it has one. That it
-    -- says the same is kept too, or an older token could still overwrite it.
     select array_agg(known.user_id)
     into v_changed
     from unnest(v_user, u_email, u_name, u_department, u_role, u_claims_at)
@@ -1102,12 +1146,9 @@ begin
     cross join lateral (
       select * from archon_mcp_users as known where known.user_id = seen.user_id offset 0
     ) as known
-    where seen.role is not null
-      and coalesce(seen.claims_at, v_now) >= coalesce(known.claims_at, '-infinity')
-      and (known.email, known.name, known.claimed_department, known.claimed_role,
-           greatest(known.claims_at, seen.claims_at)) is distinct from
-          (coalesce(seen.email, known.email), coalesce(seen.name, known.name), seen.department, seen.role,
-           known.claims_at);
+    where archon_mcp_is_news(
+      known, seen.email, seen.name, seen.department, seen.role, seen.claims_at, v_now
+    );
     if v_changed is not null then
       perform from archon_mcp_users as known
       where known.user_id = any (v_changed)
@@ -1130,7 +1171,8 @@ begin
   end if;
 
   -- Counting a user's calls in flight is exact only when nobody else opens one meanwhile.
-  if array_remove(r_max_in_flight, null) <> '{}' then
+  v_bounded := array_remove(r_max_in_flight, null) <> '{}';
+  if v_bounded then
     perform from archon_mcp_users as known
     where known.user_id = any (array(
       select v_user[waiting.caller]
@@ -1141,26 +1183,20 @@ begin
     for no key update;
   end if;
 
-  -- Cut off? `iat` counts whole seconds: a token of the very second of the cut is refused too.
-  select array_agg(known.user_id order by waiting.place),
-         array_agg(known.email order by waiting.place),
-         array_agg(known.name order by waiting.place),
-         array_agg(coalesce(known.assigned_department, known.claimed_department) order by waiting.place),
-         array_agg(coalesce(known.assigned_role, known.claimed_role) order by waiting.place),
-         array_agg(
-           case
-             when known.blocked_at is not null then 'blocked'
-             when known.revoked_at is not null
-               and coalesce(waiting.issued_at, '-infinity') <= known.revoked_at then 'invalid_token'
-           end
-           order by waiting.place
-         ),
-         array_agg(coalesce(known.user_id::text, '') || ' ' || waiting.derived_key order by waiting.place)
-  into v_user_id, v_email, v_name, v_department, v_role, v_refusal, v_key
-  from unnest(r_caller, r_issued_at, r_derived_key) with ordinality as waiting (caller, issued_at, derived_key, place)
-  left join lateral (
-    select * from archon_mcp_users as known where known.user_id = v_user[waiting.caller] offset 0
-  ) as known on true;
+  if v_user_id is null then
+    select array_agg(known.user_id order by waiting.place),
+           array_agg(known.email order by waiting.place),
+           array_agg(known.name order by waiting.place),
+           array_agg(coalesce(known.assigned_department, known.claimed_department) order by waiting.place),
+           array_agg(coalesce(known.assigned_role, known.claimed_role) order by waiting.place),
+           array_agg(archon_mcp_why_refused(known, waiting.issued_at) order by waiting.place),
+           array_agg(coalesce(known.user_id::text, '') || ' ' || waiting.derived_key order by waiting.place)
+    into v_user_id, v_email, v_name, v_department, v_role, v_refusal, v_key
+    from unnest(r_caller, r_issued_at, r_derived_key) with ordinality as waiting (caller, issued_at, derived_key, place)
+    left join lateral (
+      select * from archon_mcp_users as known where known.user_id = v_user[waiting.caller] offset 0
+    ) as known on true;
+  end if;
   -- An access token is looked at each time, whatever an instance remembers of it; one that is gone took its user along.
   if array_remove(r_access_token, null) <> '{}' then
     v_refusal := array(
@@ -1178,8 +1214,32 @@ begin
 
   -- Sessions. One whose time is over ends here and now, so that a late sweep changes nothing for a client; a
   -- derived one that is missing is made; then the look is taken again.
+  -- A session counts when it lives and is the caller's own. That of one request is looked for by itself, and the rest
+  -- is for when it is not there, or its time is over.
+  if cardinality(r_caller) = 1 and v_refusal[1] is null then
+    if r_session[1] is not null then
+      select array[named.session_id], array[named.client_type],
+             named.last_activity < v_now - interval '1 second' or named.status = 'idle'
+      into v_session, v_client_type, v_due
+      from archon_mcp_sessions as named
+      where named.session_id = r_session[1]
+        and named.user_id is not distinct from v_user_id[1]
+        and named.derived_key is null
+        and coalesce(named.disconnected_at, 'infinity') = 'infinity'
+        and named.last_activity >= v_now - make_interval(secs => named.timeout_seconds);
+    elsif v_key[1] is not null then
+      select array[derived.session_id], array[derived.client_type],
+             derived.last_activity < v_now - interval '1 second' or derived.status = 'idle'
+      into v_session, v_client_type, v_due
+      from archon_mcp_sessions as derived
+      where derived.derived_key = v_key[1]
+        and derived.disconnected_at is null
+        and derived.last_activity >= v_now - make_interval(secs => derived.timeout_seconds);
+    end if;
+  end if;
   for attempt in 1..2 loop
-    -- A session counts when it lives and is the caller's own. A derived one has no id on the wire.
+    exit when v_due is not null;
+    -- A derived one has no id on the wire.
     select array_agg(session.session_id order by waiting.place),
            array_agg(session.client_type order by waiting.place),
            array_agg(session.session_id) filter (
@@ -1262,18 +1322,20 @@ begin
   end loop;
 
   -- One write a second keeps last_activity true enough; one a call would rewrite its indexes each time.
-  perform from archon_mcp_sessions as session
-  where session.session_id = any (v_session)
-    and (session.last_activity < v_now - interval '1 second' or session.status = 'idle')
-  order by session.session_id
-  for no key update;
-  if found then
-    update archon_mcp_sessions as session
-    set last_activity = greatest(session.last_activity, v_now),
-        status = 'active'
+  if coalesce(v_due, true) then
+    perform from archon_mcp_sessions as session
     where session.session_id = any (v_session)
-      and coalesce(session.disconnected_at, 'infinity') = 'infinity'
-      and (session.last_activity < v_now - interval '1 second' or session.status = 'idle');
+      and (session.last_activity < v_now - interval '1 second' or session.status = 'idle')
+    order by session.session_id
+    for no key update;
+    if found then
+      update archon_mcp_sessions as session
+      set last_activity = greatest(session.last_activity, v_now),
+          status = 'active'
+      where session.session_id = any (v_session)
+        and coalesce(session.disconnected_at, 'infinity') = 'infinity'
+        and (session.last_activity < v_now - interval '1 second' or session.status = 'idle');
+    end if;
   end if;
 
   if p_again then
@@ -1283,44 +1345,48 @@ begin
     join archon_mcp_requests as call on call.request_id = waiting.id;
   end if;
 
-  v_refusal := array(
-    select case
-             when waiting.place = any (v_again) then null
-             when waiting.refusal is null and waiting.wanted is not null and waiting.session is null
-               then 'session_not_found'
-             else waiting.refusal
-           end
-    from unnest(v_refusal, r_session, v_session) with ordinality as waiting (refusal, wanted, session, place)
-    order by waiting.place
-  );
+  if v_due is null or p_again then
+    v_refusal := array(
+      select case
+               when waiting.place = any (v_again) then null
+               when waiting.refusal is null and waiting.wanted is not null and waiting.session is null
+                 then 'session_not_found'
+               else waiting.refusal
+             end
+      from unnest(v_refusal, r_session, v_session) with ordinality as waiting (refusal, wanted, session, place)
+      order by waiting.place
+    );
+  end if;
 
   -- Calls in flight, in the order of the requests. Discovery and the like count nothing: a refused one would cost
   -- a client its connection, and a subscription stays open by its nature.
-  for v_place in
-    select waiting.place
-    from unnest(r_caller, r_max_in_flight, v_refusal) with ordinality as waiting (caller, max_in_flight, refusal, place)
-    where waiting.caller is not null and waiting.max_in_flight is not null and waiting.refusal is null
-    order by waiting.place
-  loop
-    select count(*) into v_calls
-    from unnest(o_request, o_method) as waiting (request, method)
-    where waiting.request = v_place and archon_mcp_counts(waiting.method);
-    continue when v_calls = 0 or v_place = any (v_again);
-    if v_in_flight[r_caller[v_place]] is null then
-      select count(*) into v_open
-      from archon_mcp_requests as call
-      where call.user_id = v_user_id[v_place]
-        and call.status = 'open'
-        and call.hold_expires_at > v_now
-        and archon_mcp_counts(call.method);
-      v_in_flight[r_caller[v_place]] := v_open;
-    end if;
-    if v_in_flight[r_caller[v_place]] + v_calls > r_max_in_flight[v_place] then
-      v_refusal[v_place] := 'too_many_calls';
-    else
-      v_in_flight[r_caller[v_place]] := v_in_flight[r_caller[v_place]] + v_calls;
-    end if;
-  end loop;
+  if v_bounded then
+    for v_place in
+      select waiting.place
+      from unnest(r_caller, r_max_in_flight, v_refusal) with ordinality as waiting (caller, max_in_flight, refusal, place)
+      where waiting.caller is not null and waiting.max_in_flight is not null and waiting.refusal is null
+      order by waiting.place
+    loop
+      select count(*) into v_calls
+      from unnest(o_request, o_method) as waiting (request, method)
+      where waiting.request = v_place and archon_mcp_counts(waiting.method);
+      continue when v_calls = 0 or v_place = any (v_again);
+      if v_in_flight[r_caller[v_place]] is null then
+        select count(*) into v_open
+        from archon_mcp_requests as call
+        where call.user_id = v_user_id[v_place]
+          and call.status = 'open'
+          and call.hold_expires_at > v_now
+          and archon_mcp_counts(call.method);
+        v_in_flight[r_caller[v_place]] := v_open;
+      end if;
+      if v_in_flight[r_caller[v_place]] + v_calls > r_max_in_flight[v_place] then
+        v_refusal[v_place] := 'too_many_calls';
+      else
+        v_in_flight[r_caller[v_place]] := v_in_flight[r_caller[v_place]] + v_calls;
+      end if;
+    end loop;
+  end if;
 
   v_alone := cardinality(r_caller) = 1 and cardinality(o_id) = 1 and r_rate_calls[1] is null and v_again is null;
   -- The rate that is configured, unless an administrator's is in its place, and what administrators set besides.
@@ -1442,26 +1508,48 @@ begin
     end loop;
   end if;
 
-  insert into archon_mcp_requests
-    (request_id, session_id, user_id, department, client_type, kind, method, tool_name, status, timestamp, counted,
-     request_bytes, reserved_tokens, reserved_cost, hold_expires_at)
-  select waiting.id, coalesce(v_session[waiting.request], r_recorded_session[waiting.request]),
-         v_user_id[waiting.request], v_department[waiting.request],
+  if v_alone then
+    if v_refusal[1] is null then
+      insert into archon_mcp_requests
+        (request_id, session_id, user_id, department, client_type, kind, method, tool_name, status, timestamp, counted,
+         request_bytes, reserved_tokens, reserved_cost, hold_expires_at)
+      values
+        (o_id[1], coalesce(v_session[1], r_recorded_session[1]), v_user_id[1], v_department[1],
          coalesce(
-           v_client_type[waiting.request],
+           v_client_type[1],
            (
              select session.client_type from archon_mcp_sessions as session
-             where session.session_id = r_recorded_session[waiting.request]
+             where session.session_id = r_recorded_session[1]
            )
          ),
-         waiting.kind, waiting.method, waiting.tool, 'open', v_now, counts.counts, waiting.bytes,
-         case when counts.counts then waiting.tokens else 0 end, case when counts.counts then waiting.cost else 0 end,
-         v_now + make_interval(secs => waiting.hold_seconds)
-  from unnest(o_request, o_id, o_method, o_tool, o_kind, o_hold_seconds, o_bytes, o_tokens, o_cost)
-    as waiting (request, id, method, tool, kind, hold_seconds, bytes, tokens, cost)
-  cross join lateral (select archon_mcp_counts(waiting.method) as counts) as counts
-  where v_refusal[waiting.request] is null
-  on conflict (request_id) do nothing;
+         o_kind[1], o_method[1], o_tool[1], 'open', v_now, archon_mcp_counts(o_method[1]), o_bytes[1],
+         case when archon_mcp_counts(o_method[1]) then o_tokens[1] else 0 end,
+         case when archon_mcp_counts(o_method[1]) then o_cost[1] else 0 end,
+         v_now + make_interval(secs => o_hold_seconds[1]))
+      on conflict (request_id) do nothing;
+    end if;
+  else
+    insert into archon_mcp_requests
+      (request_id, session_id, user_id, department, client_type, kind, method, tool_name, status, timestamp, counted,
+       request_bytes, reserved_tokens, reserved_cost, hold_expires_at)
+    select waiting.id, coalesce(v_session[waiting.request], r_recorded_session[waiting.request]),
+           v_user_id[waiting.request], v_department[waiting.request],
+           coalesce(
+             v_client_type[waiting.request],
+             (
+               select session.client_type from archon_mcp_sessions as session
+               where session.session_id = r_recorded_session[waiting.request]
+             )
+           ),
+           waiting.kind, waiting.method, waiting.tool, 'open', v_now, counts.counts, waiting.bytes,
+           case when counts.counts then waiting.tokens else 0 end, case when counts.counts then waiting.cost else 0 end,
+           v_now + make_interval(secs => waiting.hold_seconds)
+    from unnest(o_request, o_id, o_method, o_tool, o_kind, o_hold_seconds, o_bytes, o_tokens, o_cost)
+      as waiting (request, id, method, tool, kind, hold_seconds, bytes, tokens, cost)
+    cross join lateral (select archon_mcp_counts(waiting.method) as counts) as counts
+    where v_refusal[waiting.request] is null
+    on conflict (request_id) do nothing;
+  end if;
 
   if cardinality(f_quarter) > 0 or v_observed or array_remove(v_refusal, null) <> '{}' then
     perform archon_mcp_count_refusals(
@@ -1771,7 +1859,8 @@ begin
     select oid::regprocedure from pg_proc
     where pronamespace = current_schema()::regnamespace
       and proname in (
-        'archon_mcp_ledger', 'archon_mcp_close_call', 'archon_mcp_priced', 'archon_mcp_tool_priced',
+        'archon_mcp_ledger', 'archon_mcp_close_call', 'archon_mcp_why_refused', 'archon_mcp_is_news',
+        'archon_mcp_priced', 'archon_mcp_tool_priced',
         'archon_mcp_quotas_of',
         'archon_mcp_rate_key', 'archon_mcp_take_rate', 'archon_mcp_judge_rates',
         'archon_mcp_settle_budgets', 'archon_mcp_hold_budgets', 'archon_mcp_move_budgets', 'archon_mcp_counted', 'archon_mcp_count_refusals',
@@ -1793,6 +1882,8 @@ drop function archon_mcp_replace_sessions;
 drop function archon_mcp_end_stale_sessions;
 drop function archon_mcp_ledger;
 drop function archon_mcp_close_call;
+drop function archon_mcp_is_news;
+drop function archon_mcp_why_refused;
 drop function archon_mcp_count_refusals;
 drop function archon_mcp_counted;
 drop function archon_mcp_hold_budgets;
