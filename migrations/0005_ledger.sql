@@ -935,8 +935,12 @@ declare
 begin
   -- Every statement holds this lock to its end: who changes a quota waits for those on their way.
   lock table archon_mcp_quotas in row share mode;
-  v_rates := exists (select from archon_mcp_quotas as quota where quota.kind = 'rate');
-  v_budgets := exists (select from archon_mcp_quotas as quota where quota.kind = 'budget');
+  -- One end alone asks for its own at once.
+  if cardinality(r_caller) > 0 or cardinality(c_id) > 1 then
+    select exists (select from archon_mcp_quotas as quota where quota.kind = 'rate'),
+           exists (select from archon_mcp_quotas as quota where quota.kind = 'budget')
+    into v_rates, v_budgets;
+  end if;
   -- The roll-ups are moved at the end, and not by the triggers of other writers.
   perform set_config('archon_mcp.rollups', 'moved', true);
 
@@ -1076,7 +1080,7 @@ begin
   end if;
 
   if cardinality(r_caller) = 0 then
-    if v_budgets and v_ended is not null
+    if v_ended is not null and (v_budgets or cardinality(v_ended) = 1)
       and (cardinality(v_ended) > 1 or not archon_mcp_settle_budgets(v_ended[1])) then
       perform archon_mcp_move_budgets(p_now, v_ended, '{}');
     end if;
