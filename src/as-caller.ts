@@ -1,4 +1,4 @@
-import type { Context } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import type { Actor } from './audit.ts'
 import { type Queryable, resolveSql, type SqlSource } from './db/client.ts'
 import { inTransaction, type TransactionOptions } from './db/transaction.ts'
@@ -44,6 +44,18 @@ function identityOf(c: Context<{ Variables: UserVariables }>): Pick<TransactionO
 }
 
 /**
+ * Lets what is asked for be read from a replica. What changes something is answered by the database itself: a replica
+ * is a moment behind.
+ */
+export const readingFrom = (replica: SqlSource | undefined): MiddlewareHandler =>
+  async function readingFrom(c, next) {
+    if (c.req.method === 'GET') c.set('replica', replica)
+    return await next()
+  }
+
+const sourceOf = (c: Context, sql: SqlSource): SqlSource => (c.get('replica') as SqlSource | undefined) ?? sql
+
+/**
  * Runs reports for the caller of a request: the one door through which REST and pages read. They run in one
  * transaction that cannot write, as Postgres's role `authenticated` with the caller's claims (a program's as
  * `service_role`), so that row-level security holds for them as it does for PostgREST on the same database.
@@ -58,7 +70,8 @@ export async function asCaller<T>(
   read: (db: Queryable, caller: ReportCaller) => Promise<T>,
 ): Promise<T> {
   const caller = callerOf(c)
-  return await inTransaction(resolveSql(sql, c), (db) => read(db, caller), {
+  const source = sourceOf(c as Context, sql)
+  return await inTransaction(resolveSql(source, c), (db) => read(db, caller), {
     ...identityOf(c),
     readOnly: true,
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,
@@ -72,4 +85,7 @@ export async function asCaller<T>(
  * @example const preview = await asServer(c, sql, (db) => previewQuota(db, quota, 30))
  */
 export const asServer = <T>(c: Context, sql: SqlSource, read: (db: Queryable) => Promise<T>): Promise<T> =>
-  inTransaction(resolveSql(sql, c), read, { readOnly: true, statementTimeoutMs: STATEMENT_TIMEOUT_MS })
+  inTransaction(resolveSql(sourceOf(c, sql), c), read, {
+    readOnly: true,
+    statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+  })

@@ -1,5 +1,6 @@
 import { Hono, type MiddlewareHandler } from 'hono'
 import { ask } from '../admission.ts'
+import { readingFrom } from '../as-caller.ts'
 import type { AuthenticatorOptions } from '../auth/authenticator.ts'
 import { browserGuard, type BrowserGuardOptions } from '../auth/origin.ts'
 import { userContext } from '../auth/user-context.ts'
@@ -17,6 +18,12 @@ import { ROUTES } from './routes.ts'
 export interface McpApiOptions extends AuthenticatorOptions, BrowserGuardOptions {
   /** One pool on Node and Bun; on Workers a function that gives the client of the request. */
   sql: SqlSource
+  /**
+   * Where reports are read: a replica of the same database, with the same login. Who is calling, and what they change,
+   * stays with `sql`.
+   * @default sql
+   */
+  reportsSql?: SqlSource | undefined
   /** How long sessions live without a call. */
   session?: SessionRules
 }
@@ -54,6 +61,7 @@ export function mcpApi(options: McpApiOptions): Hono<ApiEnv> {
   api.use(requestId, browserGuard({ ...options, refuse: 'problem', methods: METHODS }))
   api.get('/openapi.json', openApiDocument(ROUTES))
   api.use(userContext({ ...options, required: true, refuse: 'problem' }), knowCaller(sql))
+  api.use(readingFrom(options.reportsSql))
   mount(api, ROUTES, {
     sql,
     session,

@@ -1,4 +1,5 @@
 import { Hono } from 'hono'
+import { readingFrom } from '../as-caller.ts'
 import { assets } from './assets.ts'
 import type { DashboardEnv, DashboardOptions } from './env.ts'
 import { formGuard } from './form-guard.ts'
@@ -90,6 +91,7 @@ export function dashboard(options: DashboardOptions): Hono<DashboardEnv> {
     }),
   )
   app.route('/', live(sql, { now, stopping }))
+  app.use(readingFrom(options.reportsSql))
   for (const pages of PAGES) app.route('/', pages(sql))
   // Not notFound(), which an app that mounts this one does not see.
   app.all('*', (c) =>

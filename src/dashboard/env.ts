@@ -24,6 +24,12 @@ export interface SampleUser {
 export interface DashboardOptions extends AuthenticatorOptions {
   /** One pool on Node and Bun; on Workers a function that gives the client of the request. */
   sql: SqlSource
+  /**
+   * Where reports are read: a replica of the same database, with the same login. Who is calling, and what they change,
+   * stays with `sql`.
+   * @default sql
+   */
+  reportsSql?: SqlSource | undefined
   /** Encrypts the cookie of whoever is signed in: at least 32 bytes, the same on every instance. */
   cookieKey: string
   /** Where people sign in. @default nowhere: they paste a token */
