@@ -15,13 +15,14 @@ import { rerate } from '../../src/usage/rerate.ts'
 import type { ReportReader } from '../../src/reports/visible-to.ts'
 import { parseTable } from '../support/csv.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { DEEP, patience } from '../support/deep.ts'
 import { callerNamed, callOf, derived, requestBy, success } from '../support/ledger.ts'
 
 // Random calls, recorded by the ledger and by another writer; then a slow, obvious picture of each report, made from
 // the rows one by one with BigInt and Intl, held against what SQL says.
 
 const SEED = process.env['SEED'] === undefined ? { seed: 20_261_001 } : { seed: Number(process.env['SEED']) }
-const RUNS = Number(process.env['RUNS'] ?? (process.env['DEEP'] === undefined ? 6 : 100))
+const RUNS = Number(process.env['RUNS'] ?? (DEEP ? 100 : 6))
 
 const ZONES = [
   'UTC',
@@ -359,5 +360,5 @@ it(
       { ...SEED, numRuns: RUNS, endOnFailure: true },
     )
   },
-  30_000 + RUNS * 5000,
+  patience + RUNS * 5000,
 )
