@@ -32,6 +32,7 @@ const REFUSALS = {
   abuse_cap: { status: 503, rpc: 50302, title: 'Far too many requests' },
   auth_unavailable: { status: 503, rpc: 50300, title: 'Tokens cannot be verified right now' },
   database_unavailable: { status: 503, rpc: 50301, title: 'The database is out of reach right now' },
+  took_too_long: { status: 503, rpc: 50303, title: 'This takes too long' },
   internal: { status: 500, rpc: -32603, title: 'Internal error' },
 } as const satisfies Record<string, { status: number; rpc: number; title: string }>
 

@@ -72,6 +72,7 @@ const ALWAYS: readonly RefusalCode[] = [
   'abuse_cap',
   'auth_unavailable',
   'database_unavailable',
+  'took_too_long',
   'internal',
 ]
 const OF_BODY: readonly RefusalCode[] = ['parse_error', 'body_too_large', 'unsupported_media_type']

@@ -3,7 +3,7 @@ import { basePath } from 'hono/route'
 import { ask } from '../admission.ts'
 import { createAuthenticator } from '../auth/authenticator.ts'
 import { errorCode } from '../db/client.ts'
-import { DatabaseUnavailableError, isOutage } from '../db/outage.ts'
+import { DatabaseUnavailableError, isOutage, tookTooLong } from '../db/outage.ts'
 import type { Refusal } from '../errors.ts'
 import { requestIdOf } from '../request-id.ts'
 import { type Claims, setUser } from '../variables.ts'
@@ -121,7 +121,6 @@ export const signedIn = (
 
 /** Postgres has a list of zones of its own. */
 const UNKNOWN_ZONE = '22023'
-const TOOK_TOO_LONG = '57014'
 
 /** Answers what no page expected: with a page that says so, and an id under which the log has the rest. */
 export function failed(error: Error, c: Context): Response {
@@ -133,7 +132,7 @@ export function failed(error: Error, c: Context): Response {
       text: 'The database does not know this time zone. Choose another one, such as that of a city near you.',
     })
   }
-  if (errorCode(error) === TOOK_TOO_LONG) {
+  if (tookTooLong(error)) {
     return messagePage(c, {
       status: 503,
       title: 'This takes too long',

@@ -19,6 +19,9 @@ export const isOutage = (error: unknown): boolean =>
 export const isWorthRetrying = (error: unknown): boolean =>
   isOutage(error) || error instanceof DatabaseUnavailableError || CONFLICTS.test(codeOf(error))
 
+/** Whether Postgres gave a statement up: it would take longer than the transaction allows. */
+export const tookTooLong = (error: unknown): boolean => codeOf(error) === '57014'
+
 /** The database stayed out of reach for as long as a request may wait. */
 export class DatabaseUnavailableError extends Error {
   override name = 'DatabaseUnavailableError'

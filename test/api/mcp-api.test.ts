@@ -78,6 +78,25 @@ describe('mcpApi: when something fails', () => {
     await unreachable.end({ timeout: 0 })
   }, 15_000)
 
+  it('answers 503 when Postgres gives a report up, and says what to ask instead', async () => {
+    const token = await userToken('Alice')
+    const refused = await api.database.owner.begin(async (lock) => {
+      await lock`lock table archon_llm_pricing in access exclusive mode`
+      const answer = send(api.app, 'GET /pricing', { token })
+      // As the statement timeout does, but not after half a minute.
+      await vi.waitFor(async () => {
+        const [given] = await lock<[{ up: boolean | null }]>`
+          select bool_or(pg_cancel_backend(waiting.pid)) as up
+          from pg_stat_activity as waiting
+          where pg_backend_pid() = any (pg_blocking_pids(waiting.pid))`
+        expect(given.up).toBe(true)
+      }, 10_000)
+      return await answer
+    })
+    expectProblem(refused, 503, 'took_too_long')
+    expect(refused.body).toMatchObject({ detail: expect.stringContaining('fewer days') as string })
+  })
+
   it('answers 500 without a reason, and tells the log once under the same id', async () => {
     const log = vi.spyOn(console, 'error').mockImplementation(() => {})
     try {
