@@ -1,4 +1,5 @@
 import type { Queryable } from '../db/client.ts'
+import { countsOf } from './logs-total.ts'
 import {
   type CallRow,
   callOf,
@@ -40,22 +41,27 @@ export async function listErrors(
   filter: CallsFilter,
   page: PageRequest,
 ): Promise<{ errors: LoggedCall[]; summary: ErrorSummary; total: number; next: Position | null }> {
-  const wanted = matches(sql, caller, filter)
-  const failed = hasSeverity(sql, severity)
+  const wanted = sql`${matches(sql, caller, filter)} and ${hasSeverity(sql, severity)}`
   // One statement, so that page and summary are of one moment. A page without rows still has a summary.
   const found = await sql<[Totals & CallRow, ...(Totals & CallRow)[]]>`
     select totals.*, page.*
     from (
-      select count(*) filter (where ${failed})::float8 as total,
-             count(*) filter (where ${failed} and call.status = 'error')::float8 as error_count,
-             count(*) filter (where ${failed} and call.status = 'timeout')::float8 as timeout_count,
-             max(call.timestamp) filter (where ${failed}) as last_error_at,
-             coalesce(round(100.0 * count(*) filter (where ${failed}) / nullif(count(*), 0), 2), 0)::float8
-               as error_rate_percent
-      from ${callsWithUser(sql)}
-      where ${wanted}
+      select failed.total::float8, failed.errors::float8 as error_count, failed.timeouts::float8 as timeout_count,
+             -- Of none no call is looked at.
+             case when failed.total > 0 then (
+               select call.timestamp from ${callsWithUser(sql)} where ${wanted} order by call.timestamp desc limit 1
+             ) end as last_error_at,
+             coalesce(round(100.0 * failed.total / nullif(failed.calls, 0), 2), 0)::float8 as error_rate_percent
+      from (
+        select counted.calls, part.*, part.errors + part.timeouts as total
+        from (${countsOf(sql, caller, filter, { timeouts: true })}) as counted
+        cross join lateral (
+          select ${severity === 'timeout' ? sql`0` : sql`counted.calls - counted.success - counted.timeouts`} as errors,
+                 ${severity === 'error' ? sql`0` : sql`counted.timeouts`} as timeouts
+        ) as part
+      ) as failed
     ) as totals
-    left join (${pageOfCalls(sql, sql`${wanted} and ${failed}`, page)}) as page on true
+    left join (${pageOfCalls(sql, wanted, page)}) as page on true
     order by page.micros desc, page.id desc`
   const [{ total, error_count, timeout_count, last_error_at, error_rate_percent }] = found
   const { rows, next } = cutPage(

@@ -17,32 +17,26 @@ export function wantedBy(sql: Queryable, caller: ReportCaller, { level, ...filte
   return level === 'all' ? wanted : sql`${wanted} and call.status = ${STATUS[level]}`
 }
 
-const ofLevel = (sql: Queryable, level: LogsFilter['level']): SqlFragment => {
-  switch (level) {
-    case 'all':
-      return sql`call.calls`
-    case 'info':
-      return sql`call.success`
-    case 'warning':
-      return sql`call.timeouts`
-    case 'error':
-      return sql`call.calls - call.success - call.timeouts`
-  }
-}
-
 /**
- * How many calls match: a query of one `total`. Sums know it of millions at once, but for what only a look at each call
- * tells: whether a text is in it, and whether it is one of those that finance reads. Of days whose calls have gone sums
- * are left, so that what is left of the calls is counted.
+ * How many calls match, and how many of them succeeded and ran out of time: a query of one row. Sums know it of millions
+ * at once, but for what only a look at each call tells: whether a text is in it, and whether it is one of those that
+ * finance reads. Of days whose calls have gone sums are left, so that what is left of the calls is counted.
+ * @param by `calls` and `success` are all that is wanted: more roll-ups know them.
  */
-export function totalOf(sql: Queryable, caller: ReportCaller, filter: LogsFilter): SqlFragment {
+export function countsOf(
+  sql: Queryable,
+  caller: ReportCaller,
+  filter: CallsFilter,
+  by: { timeouts: boolean },
+): SqlFragment {
   const counted = (more: SqlFragment) => sql`
-    select count(*) as total from ${callsWithUser(sql)} where ${wantedBy(sql, caller, filter)} and ${more}`
-  if (filter.search !== undefined || caller.role === 'finance') {
-    return sql`select all_calls.total::float8 from (${counted(sql`true`)}) as all_calls`
-  }
+    select count(*) as calls, count(*) filter (where call.status = 'success') as success,
+           count(*) filter (where call.status = 'timeout') as timeouts
+    from ${callsWithUser(sql)}
+    where ${matches(sql, caller, filter)} and ${more}`
+  if (filter.search !== undefined || caller.role === 'finance') return counted(sql`true`)
   const complete = sql`(select complete_from::timestamp at time zone 'UTC' from archon_mcp_watermark)`
-  const { level, tool, period, userId, sessionId, kind } = filter
+  const { tool, period, userId, sessionId, kind } = filter
   const sums = callSums(sql, caller, tool === undefined ? [] : ['tool'], {
     period: {
       start: sql`greatest(${period?.start ?? null}, ${complete})`,
@@ -51,14 +45,38 @@ export function totalOf(sql: Queryable, caller: ReportCaller, filter: LogsFilter
     userId,
     sessionId,
     kind,
-    costsOnly: level === 'all' || level === 'info',
+    costsOnly: !by.timeouts,
   })
   return sql`
-    select (summed.total + rest.total)::float8 as total
+    select coalesce(sum(part.calls), 0) as calls, coalesce(sum(part.success), 0) as success,
+           coalesce(sum(part.timeouts), 0) as timeouts
     from (
-      select coalesce(sum(${ofLevel(sql, level)}), 0) as total
+      select call.calls, call.success, call.timeouts
       from ${sums}
       where ${tool === undefined ? sql`true` : sql`call.tool = ${tool}`}
-    ) as summed
-    cross join (${counted(sql`call.timestamp < ${complete}`)}) as rest`
+      union all
+      ${counted(sql`call.timestamp < ${complete}`)}
+    ) as part`
 }
+
+const ofLevel = (sql: Queryable, level: LogsFilter['level']): SqlFragment => {
+  switch (level) {
+    case 'all':
+      return sql`counted.calls`
+    case 'info':
+      return sql`counted.success`
+    case 'warning':
+      return sql`counted.timeouts`
+    case 'error':
+      return sql`counted.calls - counted.success - counted.timeouts`
+  }
+}
+
+/** How many calls are in the log: a query of one `total`. */
+export const totalOf = (
+  sql: Queryable,
+  caller: ReportCaller,
+  { level, ...filter }: LogsFilter,
+): SqlFragment => sql`
+  select (${ofLevel(sql, level)})::float8 as total
+  from (${countsOf(sql, caller, filter, { timeouts: level === 'warning' || level === 'error' })}) as counted`

@@ -87,10 +87,42 @@ async function questions(sql: Sql): Promise<Question[]> {
   ]
 }
 
+const GROUPS = [1, 10, 25, 100]
+const GROUPS_OF_EACH = 60
+
+/**
+ * What roll-ups cost whoever writes calls: microseconds of Postgres for each, by the size of the group with which they
+ * are closed. Nothing of it stays.
+ */
+async function writersCost(owner: Sql): Promise<string[]> {
+  const costs: string[] = []
+  // On the one connection that it has.
+  await owner`begin`
+  for (const size of GROUPS) {
+    const found: number[] = []
+    for (let group = 0; group < GROUPS_OF_EACH; group += 1) {
+      const calls = `array(
+        select archon_mcp_rolled(call, 1)
+        from (select * from archon_mcp_requests order by timestamp desc offset ${group * 100} limit ${size}) as call
+      )`
+      const gathered = await databaseMsOf(owner, `select ${calls}`)
+      const add =
+        size === 1 ? `archon_mcp_add_to_rollups((${calls})[1])` : `archon_mcp_move_rollups(${calls})`
+      found.push((1000 * ((await databaseMsOf(owner, `select ${add}`)) - gathered)) / size)
+    }
+    costs.push(`${Math.round(median(found))} (${size})`)
+  }
+  await owner`rollback`
+  return costs
+}
+
 /** How long reports take over much history, beside the seed's own view over the same rows. */
 export async function reports(args: string[]): Promise<void> {
   await using database = await historyBench(args)
   const filler = connect(database.postgres.url, { max: 1 })
+  console.log(
+    `roll-ups cost whoever writes, in us a call (by group): ${(await writersCost(filler)).join(', ')}`,
+  )
   await filler.unsafe(SEEDS_VIEW)
   // The application's login, for which row-level security holds.
   const sql = connect(database.appUrl, { max: 1 })

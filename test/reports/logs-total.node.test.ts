@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { listErrors } from '../../src/reports/errors.ts'
 import { listLogs } from '../../src/reports/logs.ts'
 import type { LogsFilter } from '../../src/reports/logs-total.ts'
 import type { ReportCaller } from '../../src/reports/visible-to.ts'
@@ -54,6 +55,25 @@ describe('the total of a list of calls', () => {
     const { told, there } = await totals()
     expect(told).toEqual(there)
     expect(Math.min(...there.slice(0, filters().length))).toBeGreaterThan(0)
+  })
+
+  it('is that of the errors too, and their part of all', async () => {
+    for (const caller of callers()) {
+      for (const { level: _, ...filter } of filters()) {
+        const every = { limit: 10_000, after: null }
+        const { errors, summary, total } = await listErrors(database.sql, caller, 'all', filter, every)
+        const { logs } = await listLogs(database.sql, caller, { level: 'all', ...filter }, every)
+        const timeouts = errors.filter(({ status }) => status === 'timeout').length
+        expect({ total, ...summary }).toEqual({
+          total: errors.length,
+          error_count: errors.length - timeouts,
+          timeout_count: timeouts,
+          last_error_at: errors[0]?.timestamp ?? null,
+          error_rate_percent:
+            logs.length === 0 ? 0 : Math.round((errors.length / logs.length) * 10_000 + 1e-9) / 100,
+        })
+      }
+    }
   })
 
   it('leaves out those that went because they were old, of which sums are left, and counts those still to go', async () => {
