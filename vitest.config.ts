@@ -1,4 +1,5 @@
 import { cloudflareTest } from '@cloudflare/vitest-plugin'
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 import { COOKIE_KEY, ISSUER, RESOURCE, SECRET } from './test/support/issuer.ts'
 
@@ -12,6 +13,8 @@ export default defineConfig({
     isolate: false,
     // Much of the time is spent waiting for Postgres and for processes: with a worker a core they are idle.
     maxWorkers: 4,
+    // For the processes that tests start.
+    env: { NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules/.cache/node') },
     globalSetup: ['./test/support/global-setup.ts'],
     projects: [
       {

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { CLEAN_ENV } from './support/clean-env.ts'
 import { databaseFindings, keyFindings } from '../src/checkup.ts'
 import type { DatabaseFacts } from '../src/db/facts.ts'
 import { SCHEMA_VERSION } from '../src/db/schema-version.ts'
@@ -15,7 +16,7 @@ const CLI = fileURLToPath(new URL('../src/cli.ts', import.meta.url).href)
 
 async function doctor(environment: Record<string, string>) {
   const child = spawn(process.execPath, [CLI, 'doctor'], {
-    env: { PATH: process.env['PATH'], ...environment },
+    env: { ...CLEAN_ENV, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')])

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { CLEAN_ENV } from './support/clean-env.ts'
 import { createLedger } from '../src/ledger/ledger.ts'
 import { createTestDatabase, type TestDatabase } from './support/database.ts'
 import { callerNamed, callOf, requestBy, success } from './support/ledger.ts'
@@ -21,7 +22,7 @@ afterEach(async () => {
 })
 
 async function run(...args: string[]) {
-  const env = { PATH: process.env['PATH'], DATABASE_URL: database.ownerUrl }
+  const env = { ...CLEAN_ENV, DATABASE_URL: database.ownerUrl }
   const child = spawn(process.execPath, [CLI, 'prices', ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')])
   return { out, err, code: code as unknown }

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { CLEAN_ENV } from './support/clean-env.ts'
 import { createLedger } from '../src/ledger/ledger.ts'
 import { insertSampleData } from '../src/trial/sample-data.ts'
 import { createTestDatabase, type TestDatabase } from './support/database.ts'
@@ -18,7 +19,7 @@ afterAll(() => database[Symbol.asyncDispose]())
 beforeEach(() => database.owner`delete from archon_mcp_quotas`)
 
 async function run(...args: string[]) {
-  const env = { PATH: process.env['PATH'], DATABASE_URL: database.ownerUrl }
+  const env = { ...CLEAN_ENV, DATABASE_URL: database.ownerUrl }
   const child = spawn(process.execPath, [CLI, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')])
   return { out, err, code: code as unknown }

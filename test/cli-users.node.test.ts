@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { CLEAN_ENV } from './support/clean-env.ts'
 import { membershipsOf } from '../src/reports/memberships.ts'
 import { createTestDatabase, type TestDatabase } from './support/database.ts'
 
@@ -38,7 +39,7 @@ beforeEach(async () => {
 async function run(content: string | Uint8Array, ...options: string[]) {
   const file = join(folder, 'users.csv')
   writeFileSync(file, content)
-  const env = { PATH: process.env['PATH'], DATABASE_URL: database.ownerUrl }
+  const env = { ...CLEAN_ENV, DATABASE_URL: database.ownerUrl }
   const child = spawn(process.execPath, [CLI, 'users', 'import', file, ...options], {
     env,
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { jwtVerify } from 'jose'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { CLEAN_ENV } from './support/clean-env.ts'
 import { startTrialServer } from '../src/trial/database.ts'
 import { loadIdentity } from '../src/trial/identity.ts'
 import { createTestDatabase } from './support/database.ts'
@@ -24,7 +25,7 @@ afterEach(() => rmSync(folder, { recursive: true }))
 async function run(args: string[], environment: Record<string, string> = {}) {
   const child = spawn(process.execPath, [CLI, ...args], {
     cwd: folder,
-    env: { PATH: process.env['PATH'], ...environment },
+    env: { ...CLEAN_ENV, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')])

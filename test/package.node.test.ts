@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { CLEAN_ENV } from './support/clean-env.ts'
 import { VERSION } from '../src/version.ts'
 import { createTestDatabase, type TestDatabase } from './support/database.ts'
 import { initialize, ISSUER, post, SECRET, tokenFor } from './support/mcp.ts'
@@ -116,7 +117,7 @@ ${blocks.join('\n')}
     const listening = app.replace(/^serve\((.*)\)$/m, 'serve($1, (at) => console.log(at.port))')
     writeFileSync(join(folder, 'running.ts'), listening)
     const env = {
-      PATH: process.env['PATH'],
+      ...CLEAN_ENV,
       DATABASE_URL: database.url,
       SUPABASE_JWT_SECRET: SECRET,
       JWT_ISSUER: ISSUER,
@@ -143,7 +144,7 @@ ${blocks.join('\n')}
   it('brings the command with its migrations', async () => {
     await using empty = await createTestDatabase({}, 'empty')
     const command = join(folder, 'node_modules/mcp-user-context/dist/cli.js')
-    const env = { PATH: process.env['PATH'], DATABASE_URL: empty.ownerUrl }
+    const env = { ...CLEAN_ENV, DATABASE_URL: empty.ownerUrl }
     const { stdout } = await run(process.execPath, [command, 'migrate', 'up'], { cwd: folder, env })
     expect(stdout).toContain('up 0001_roles.sql')
     const { migrate } = (await import(join(folder, 'node_modules/mcp-user-context/dist/db/migrate.js'))) as {

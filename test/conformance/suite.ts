@@ -5,6 +5,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect } from 'vitest'
+import { CLEAN_ENV } from '../support/clean-env.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { serveWithToken } from '../support/token-proxy.ts'
 import { REQUIRED, type Revision } from './scenarios.ts'
@@ -77,7 +78,7 @@ async function runSuite(url: string, requirements: Revision) {
   const options = ['--timeout', String(SCENARIO_TIMEOUT_MS), '--output-dir', results]
   const child = spawn(process.execPath, [...command, ...options], {
     cwd: results,
-    env: { PATH: process.env['PATH'] },
+    env: { ...CLEAN_ENV },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: SUITE_TIMEOUT_MS,
     killSignal: 'SIGKILL',

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { CLEAN_ENV } from '../support/clean-env.ts'
 import { formBrowser } from '../support/form-browser.ts'
 import { signIn } from '../support/signed-in-client.ts'
 import { failToStart, type Entry, startEntry } from '../support/entry.ts'
@@ -37,7 +38,7 @@ describe('the trial', () => {
 
   const start = (): Promise<Entry> => startEntry(process.execPath, 'src/node.ts', {}, folder)
   const tokenOf = async (name: string): Promise<string> => {
-    const env = { PATH: process.env['PATH'] }
+    const env = { ...CLEAN_ENV }
     return (await run(process.execPath, [CLI, 'token', name], { cwd: folder, env })).stdout.trim()
   }
   const serverPid = (): number =>

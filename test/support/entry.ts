@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { CLEAN_ENV } from './clean-env.ts'
 import type { Runtime } from '../runtime/suite.ts'
 import { COOKIE_KEY, ISSUER, SECRET } from './issuer.ts'
 import { tokenFor } from './mcp.ts'
@@ -25,7 +26,7 @@ export async function startEntry(
   environment: Record<string, string>,
   cwd?: string,
 ): Promise<Entry> {
-  const env = { PATH: process.env['PATH'], PORT: '0', ...environment }
+  const env = { ...CLEAN_ENV, PORT: '0', ...environment }
   const child = spawn(command, [path(entry)], { env, cwd, stdio: ['ignore', 'pipe', 'inherit'] })
   const lines = await linesUntil(child, /^ready /)
   // Read on, or a full pipe would stop it.
@@ -59,7 +60,7 @@ export async function failToStart(
   environment: Record<string, string>,
   cwd?: string,
 ): Promise<{ code: number | null; said: string }> {
-  const env = { PATH: process.env['PATH'], PORT: '0', ...environment }
+  const env = { ...CLEAN_ENV, PORT: '0', ...environment }
   const child = spawn(process.execPath, [path('src/node.ts')], {
     env,
     cwd,

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { CLEAN_ENV } from './clean-env.ts'
 import { firstLine, linesUntil } from './process.ts'
 
 /** An MCP server that was started in a process of its own. */
@@ -54,7 +55,7 @@ const EVERYTHING = dirname(
 export async function startEverything(): Promise<UpstreamProcess> {
   const port = await freePort()
   const child = spawn(process.execPath, [join(EVERYTHING, 'dist/index.js'), 'streamableHttp'], {
-    env: { PATH: process.env['PATH'], PORT: String(port) },
+    env: { ...CLEAN_ENV, PORT: String(port) },
     // It says on stderr that it listens.
     stdio: ['ignore', 'ignore', 'pipe'],
   })

@@ -7,6 +7,7 @@ import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
+import { CLEAN_ENV } from './clean-env.ts'
 import { linesUntil } from './process.ts'
 
 export interface ServedWorker extends AsyncDisposable {
@@ -40,7 +41,7 @@ export async function bundleWorker(entry: string): Promise<Bundle> {
   const args = [WRANGLER, 'deploy', entry, '--config', 'wrangler.toml', '--dry-run', '--outdir', folder]
   await run(process.execPath, args, {
     cwd: ROOT,
-    env: { PATH: process.env['PATH'], HOME: folder, WRANGLER_SEND_METRICS: 'false', NO_COLOR: '1' },
+    env: { ...CLEAN_ENV, HOME: folder, WRANGLER_SEND_METRICS: 'false', NO_COLOR: '1' },
   })
   const bundle = join(folder, basename(entry).replace(/\.ts$/, '.js'))
   return {
@@ -67,7 +68,7 @@ export async function startWorker(
   const child = spawn(process.execPath, [WRANGLER, 'dev', entry, ...address, ...quiet, ...more], {
     cwd: ROOT,
     env: {
-      PATH: process.env['PATH'],
+      ...CLEAN_ENV,
       HOME: folder,
       CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_HYPERDRIVE: databaseUrl,
       CLOUDFLARE_CF_FETCH_ENABLED: 'false',
