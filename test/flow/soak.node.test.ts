@@ -15,7 +15,7 @@ const USERS = 50
 const SECONDS = DEEP ? 600 : 60
 const RESTARTS = DEEP ? 60 : 12
 /** Between the calls of a client at most: in `npm test` a minute of traffic leaves the cores to other files. */
-const PAUSE_MS = DEEP ? 0 : 3000
+const PAUSE_MS = DEEP ? 0 : 5000
 // Low enough to be reached on a busy machine.
 const LIMIT_OF_EACH = DEEP ? 400 : 12
 const LIMIT_OF_ALL = DEEP ? 12_000 : 500
