@@ -86,6 +86,27 @@ describe('what the ended sessions of a user come to', () => {
     expect(await beyondCalls(database.sql)).toEqual([])
   })
 
+  it('loses none and counts none twice while many are ended, corrected and deleted at once', async () => {
+    const { owner } = database
+    await owner`
+      insert into archon_mcp_sessions (session_id, user_id, client_type, connected_at, last_activity)
+      select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid,
+             case when n % 2 = 0 then ${ANN}::uuid else ${BOB}::uuid end, 'Cursor', '2026-03-01T10:00Z', '2026-03-01T10:10Z'
+      from generate_series(1, 60) as n`
+    const change = async (n: number): Promise<void> => {
+      const id = `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
+      await owner`select archon_mcp_end_session('2026-03-01T10:11Z', ${id}, 'client_disconnect')`
+      if (n % 3 === 0) await owner`update archon_mcp_sessions set total_duration = 7 where session_id = ${id}`
+      if (n % 5 === 0) await owner`delete from archon_mcp_sessions where session_id = ${id}`
+    }
+    // Four connections.
+    await Promise.all(Array.from({ length: 60 }, (_, place) => change(place + 1)))
+    expect(await beyondCalls(database.sql)).toEqual([])
+    const [ann] = (await endedOf(ANN)).split(' ')
+    // With the one that was there: 30, less those of every tenth.
+    expect(ann).toBe('25')
+  })
+
   it('is found to be wrong by the check, and made anew by a rebuild', async () => {
     await database.owner`update archon_mcp_ended_sessions set sessions = 5, seconds = 100`
     expect(await beyondCalls(database.sql)).toEqual([
