@@ -5,8 +5,8 @@ import { databaseUnavailable, problem } from '../errors.ts'
 import { requestIdOf } from '../request-id.ts'
 
 /**
- * Answers an error that no route expected: 503 while the database is out or a report too much for it, 400 for a body that is no JSON, else 500
- * with an id under which the log has the rest.
+ * Answers an error that no route expected: 503 while the database is out or a report is too much for it, 400 for a
+ * body that is no JSON, else 500 with an id under which the log has the rest.
  */
 export function failure(error: Error, c: Context): Response {
   if (error instanceof DatabaseUnavailableError) return problem(databaseUnavailable(error))

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import type { QuotaDefinition } from '../limits/quotas.ts'
+import { NO_BUDGET, type QuotaDefinition } from '../limits/quotas.ts'
 import { isUuid } from '../uuid.ts'
 import { timezoneQuery } from './period-query.ts'
 import { label, readBy, uuid } from './validate.ts'
@@ -132,15 +132,7 @@ export const QuotaBody = z
     }
     if (body.kind === 'rate') {
       const { window_seconds, burst = Number(limit) } = body
-      const none = {
-        metric: null,
-        window: null,
-        timezone: 'UTC',
-        anchorDay: null,
-        anchorHour: null,
-        models: null,
-      }
-      return { ...common, ...none, kind: 'rate', windowSeconds: window_seconds, burst }
+      return { ...common, ...NO_BUDGET, kind: 'rate', windowSeconds: window_seconds, burst }
     }
     const { metric, window, timezone, anchor, models = null } = body
     return {

@@ -30,6 +30,16 @@ export interface QuotaDefinition {
   warnAt: number[]
 }
 
+/** What a rate has of a budget: nothing. */
+export const NO_BUDGET = {
+  metric: null,
+  window: null,
+  timezone: 'UTC',
+  anchorDay: null,
+  anchorHour: null,
+  models: null,
+} as const satisfies Partial<QuotaDefinition>
+
 /** A definition that the database does not take; the message is a half-sentence on the field. */
 export class QuotaError extends Error {
   override name = 'QuotaError'

@@ -1,5 +1,5 @@
 import type { Queryable } from '../db/client.ts'
-import { type ReportCaller, visibleTo } from './visible-to.ts'
+import { managedBy, type ReportCaller, seesEveryCall, seesEveryone, visibleTo } from './visible-to.ts'
 
 /** What to look at. */
 export interface Watched {
@@ -23,9 +23,10 @@ const ofSession = (sql: Queryable, caller: ReportCaller, sessionId: string) => s
   )`
 
 /** The rule of visibleTo() in its parts, each of which an index answers: of all of them at once none does. */
-function ofEverything(sql: Queryable, { role, userId, department }: ReportCaller) {
-  const everyone = sql`archon_mcp_sees_everyone(${sql.unsafe(`'${role}'`)})`
-  const managed = sql`archon_mcp_manages(${sql.unsafe(`'${role}'`)}, ${department})`
+function ofEverything(sql: Queryable, caller: ReportCaller) {
+  const { userId } = caller
+  const everyone = seesEveryone(sql, caller)
+  const managed = managedBy(sql, caller)
   const sessions = [
     everyone,
     sql`session.user_id = ${userId}::uuid`,
@@ -45,7 +46,7 @@ function ofEverything(sql: Queryable, { role, userId, department }: ReportCaller
     (select concat(sum(total.calls), ' ', sum(total.cost)) from archon_mcp_user_totals as total
       where total.user_id = ${userId}::uuid),
     (select concat(count(*), ' ', max(quota.updated_at)) from archon_mcp_quotas as quota),
-    (select max(audit.at) from archon_mcp_audit as audit where archon_mcp_sees_every_call(${sql.unsafe(`'${role}'`)}))`
+    (select max(audit.at) from archon_mcp_audit as audit where ${seesEveryCall(sql, caller)})`
 }
 
 /**

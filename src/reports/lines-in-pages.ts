@@ -30,7 +30,7 @@ export async function* linesInPages<Row extends Position>(
         if (lines.length === page.limit) after = last
         else {
           lines.push(line(row))
-          last = { micros: row['micros'], id: row['id'] }
+          last = row
         }
       })
     })

@@ -28,10 +28,16 @@ function departmentOf(sql: Queryable, owner: string) {
 /** A role is a constant, so that Postgres keeps of a condition what the role leaves of it. */
 const constant = (sql: Queryable, { role }: ReportCaller) => sql.unsafe(`'${role}'`)
 
-const seesEveryone = (sql: Queryable, caller: ReportCaller) =>
+/** Whether a caller sees everybody's users, sessions and sums. */
+export const seesEveryone = (sql: Queryable, caller: ReportCaller) =>
   sql`archon_mcp_sees_everyone(${constant(sql, caller)})`
-const seesEveryCall = (sql: Queryable, caller: ReportCaller) =>
+/** Whether a caller reads every single call. */
+export const seesEveryCall = (sql: Queryable, caller: ReportCaller) =>
   sql`archon_mcp_sees_every_call(${constant(sql, caller)})`
+
+/** The department that a caller manages, or null. */
+export const managedBy = (sql: Queryable, caller: ReportCaller) =>
+  sql`archon_mcp_manages(${constant(sql, caller)}, ${caller.department})`
 
 /** The policies' own rule. */
 const sees = (
@@ -41,7 +47,7 @@ const sees = (
   owner: string,
 ) => sql`
   archon_mcp_sees(
-    ${everybodys}, ${caller.userId}::uuid, archon_mcp_manages(${constant(sql, caller)}, ${caller.department}),
+    ${everybodys}, ${caller.userId}::uuid, ${managedBy(sql, caller)},
     ${sql(owner)}, ${departmentOf(sql, owner)}
   )`
 

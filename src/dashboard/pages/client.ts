@@ -8,7 +8,8 @@ import { readsCallsOf } from '../../reports/visible-to.ts'
 import { reasonToEnd } from '../../sessions/life-cycle.ts'
 import { createSessionManager } from '../../sessions/session-manager.ts'
 import { isUuid } from '../../uuid.ts'
-import { callBadge, sessionBadge } from '../components/badge.ts'
+import { sessionBadge } from '../components/badge.ts'
+import { OUTCOME_COLUMNS } from '../components/call-columns.ts'
 import { confirmPage } from '../components/confirm.ts'
 import { details, facts } from '../components/facts.ts'
 import { cursorPager } from '../components/pager.ts'
@@ -76,18 +77,7 @@ const about = (session: McpSession, timezone: string, { base, now }: DashboardEn
 const callColumns = (timezone: string): Column<McpCall>[] => [
   { title: 'When', cell: (call) => moment(call.timestamp, timezone, 'medium') },
   { title: 'Tool', cell: (call) => call.tool_name ?? call.method },
-  {
-    title: 'Outcome',
-    cell: (call) =>
-      html`${callBadge(call.status)}${call.error_message === undefined ? '' : html`<span class="sub block">${call.error_message}</span>`}`,
-  },
-  {
-    title: 'Took',
-    number: true,
-    cell: (call) => (call.duration_ms === undefined ? '–' : milliseconds(call.duration_ms)),
-  },
-  { title: 'Tokens', number: true, cell: (call) => count(call.total_tokens) },
-  { title: 'Cost', number: true, cell: (call) => money(call.cost) },
+  ...OUTCOME_COLUMNS,
 ]
 
 const TONES = { open: 'waiting', success: 'good', error: 'bad', timeout: 'warning' } as const

@@ -1,4 +1,4 @@
-import type { QuotaDefinition } from '../../limits/quotas.ts'
+import { NO_BUDGET, type QuotaDefinition } from '../../limits/quotas.ts'
 import type { McpQuota } from '../../reports/quota-rows.ts'
 import { namesIn } from '../components/form.ts'
 
@@ -101,15 +101,7 @@ export function definitionOf(quota: McpQuota): QuotaDefinition {
     warnAt: quota.warn_at,
   }
   if (quota.kind === 'rate') {
-    const none = {
-      metric: null,
-      window: null,
-      timezone: 'UTC',
-      anchorDay: null,
-      anchorHour: null,
-      models: null,
-    }
-    return { ...common, ...none, kind: 'rate', windowSeconds: quota.window_seconds, burst: quota.burst }
+    return { ...common, ...NO_BUDGET, kind: 'rate', windowSeconds: quota.window_seconds, burst: quota.burst }
   }
   return {
     ...common,

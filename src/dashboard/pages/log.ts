@@ -5,14 +5,14 @@ import { listErrors } from '../../reports/errors.ts'
 import { listLogs } from '../../reports/logs.ts'
 import type { CallsFilter, LoggedCall, LogLevel } from '../../reports/logs-rows.ts'
 import { cursorOf, positionOf } from '../../reports/position.ts'
-import { callBadge } from '../components/badge.ts'
+import { OUTCOME_COLUMNS } from '../components/call-columns.ts'
 import { facts } from '../components/facts.ts'
 import { filters, textField } from '../components/filters.ts'
 import { cursorPager } from '../components/pager.ts'
 import { type Column, table } from '../components/table.ts'
 import { tabs } from '../components/tabs.ts'
 import type { DashboardEnv } from '../env.ts'
-import { ago, count, milliseconds, moment, money } from '../format.ts'
+import { ago, count, moment } from '../format.ts'
 import { flag, html } from '../html.ts'
 import { page } from '../layout.ts'
 import { shownPeriod, type ShownPeriod } from '../period.ts'
@@ -66,18 +66,7 @@ const columns = ({ base }: Context<DashboardEnv>['var'], timezone: string): Colu
           >${call.client_type ?? call.kind ?? ''}</span
         >`,
   },
-  {
-    title: 'Outcome',
-    cell: (call) =>
-      html`${callBadge(call.status)}${call.error_message === undefined ? '' : html`<span class="sub block">${call.error_message}</span>`}`,
-  },
-  {
-    title: 'Took',
-    number: true,
-    cell: (call) => (call.duration_ms === undefined ? '–' : milliseconds(call.duration_ms)),
-  },
-  { title: 'Tokens', number: true, cell: (call) => count(call.total_tokens) },
-  { title: 'Cost', number: true, cell: (call) => money(call.cost) },
+  ...OUTCOME_COLUMNS,
 ]
 
 async function logPage(c: Context<DashboardEnv>, sql: SqlSource): Promise<Response> {
