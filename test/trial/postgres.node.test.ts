@@ -65,12 +65,15 @@ async function startElsewhere(environment: NodeJS.ProcessEnv = {}): Promise<Runn
     detached: true,
   })
   children.push(child)
+  // Its output may end before what it said of the reason has been read.
+  const closed = new Promise((resolve) => child.once('close', resolve))
   let errors = ''
   child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()))
   for await (const line of createInterface(child.stdout)) {
     const running: Omit<Running, 'child'> = JSON.parse(line)
     return { child, ...running }
   }
+  await closed
   throw new Error(errors)
 }
 
